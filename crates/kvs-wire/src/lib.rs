@@ -1,0 +1,2 @@
+//! What both ends of the Kinesis Video Streams wire call things.
+#![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
