@@ -1,0 +1,532 @@
+//! Where fragments and sessions begin and end.
+
+use std::time::Duration;
+
+use super::{Counts, CutCause, Discard, Repair};
+use crate::time::{Monotonic, Timecode, TimecodeScale, Utc};
+use crate::{TrackKind, TrackNumber};
+
+/// The rules that fragments are cut by. The defaults keep every limit of the service (kvs-api 3.7, 10.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// How long a tick lasts.
+    pub scale: TimecodeScale,
+    /// Begin a fragment at every key frame, where not every frame is one.
+    pub at_key_frames: bool,
+    /// Otherwise: begin one at the first key frame after so long.
+    pub target: Duration,
+    /// No fragment is shorter, except the last of a session.
+    pub shortest: Duration,
+    /// Ask for a key frame once a fragment is so long.
+    pub key_wanted: Duration,
+    /// No fragment is longer: it ends without a key frame if it must.
+    pub longest: Duration,
+    /// No fragment is larger, with everything around the payloads.
+    pub largest: u64,
+    /// A fragment ends when nothing has come for so long, before the service gives the session up (30 s).
+    pub idle: Duration,
+    /// Time that goes back by no more than this is held; beyond it, a new session begins.
+    pub backward: Duration,
+    /// A video track that is so far behind the others when a fragment begins is left out of it.
+    pub silence: Duration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            scale: TimecodeScale::MILLISECOND,
+            at_key_frames: true,
+            target: Duration::from_secs(2),
+            // Five fragments a second.
+            shortest: Duration::from_millis(200),
+            // Older texts of the service say 10 s where the quota now says 20 s.
+            key_wanted: Duration::from_secs(10),
+            longest: Duration::from_secs(19),
+            // 50 MB, less what tags and a marker may take.
+            largest: 49_900_000,
+            idle: Duration::from_secs(10),
+            backward: Duration::from_secs(1),
+            silence: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What the cutter has to know of a track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrackRule {
+    /// The track.
+    pub number: TrackNumber,
+    /// What it carries: the first video track decides about cuts; without one the first audio track does.
+    pub kind: TrackKind,
+    /// A filler exists: silence for a codec that has it, an empty block for data.
+    pub can_be_filled: bool,
+}
+
+/// A frame that came out of the interleaver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Its track.
+    pub track: TrackNumber,
+    /// When it is shown.
+    pub pts: Utc,
+    /// A fragment may begin with it.
+    pub key: bool,
+    /// Bytes of its payload.
+    pub size: usize,
+}
+
+/// What to do next, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// End the fragment. With `marker`, no other follows at once: say so, so that the service can store it.
+    EndFragment {
+        /// Write the end-of-fragment marker.
+        marker: bool,
+    },
+    /// Begin a session whose header declares exactly these tracks. The one before is complete.
+    BeginSession(Vec<TrackNumber>),
+    /// Begin a fragment.
+    BeginFragment(Timecode),
+    /// Write the frame that was pushed, with this time.
+    Frame(Timecode),
+    /// Write a filler for this track, with this time; an empty block where its codec has none.
+    Filler(TrackNumber, Timecode),
+    /// Do not write the frame that was pushed.
+    Discard(Discard),
+    /// Say what was mended.
+    Repaired(Repair),
+    /// Ask the source for a key frame.
+    KeyFrameWanted,
+}
+
+/// Decides where fragments and sessions begin and end, and repairs what the service would refuse.
+///
+/// Every frame that is pushed comes back as exactly one [`Step::Frame`] or [`Step::Discard`]. What holds of the
+/// steps: a session begins before its first fragment; a fragment has a frame or a filler of every track of its
+/// session; its earliest time is after the latest time of the fragment before; no time is further from the
+/// beginning of its fragment than a block can say; no rule of [`Rules`] is broken.
+///
+/// A fragment that would lack a frame of a track gets a *filler* (a block marked invisible and discardable, which
+/// our readers drop again) where the codec has one: that keeps the session, and a sensor that speaks once a minute
+/// costs a few bytes a fragment. A video track cannot be filled: when it stays silent, the next session leaves it
+/// out until it is back with a key frame.
+///
+/// It sets no timer: [`deadline`](Self::deadline) says when to call [`poll`](Self::poll).
+///
+/// ```
+/// use kvs_media::fragment::{Arrival, Cutter, Rules, Step, TrackRule};
+/// use kvs_media::time::{Monotonic, Timecode, Utc};
+/// use kvs_media::{TrackKind, TrackNumber};
+///
+/// let track = TrackNumber(1);
+/// let mut cutter = Cutter::new(Rules::default());
+/// let mut steps = Vec::new();
+/// cutter.set_tracks([TrackRule { number: track, kind: TrackKind::Video, can_be_filled: false }], &mut steps);
+/// let pts = Utc::from_millis(1_790_000_000_000).unwrap();
+/// cutter.push(Arrival { track, pts, key: true, size: 4_910 }, Monotonic::default(), &mut steps);
+/// let timecode = Timecode::from_ticks(1_790_000_000_000);
+/// assert_eq!(
+///     steps,
+///     [Step::BeginSession(vec![track]), Step::BeginFragment(timecode), Step::Frame(timecode)]
+/// );
+/// ```
+#[derive(Debug)]
+pub struct Cutter {
+    rules: Rules,
+    tracks: Vec<TrackState>,
+    /// A session was begun, and nothing has asked for another since.
+    in_session: bool,
+    fragment: Option<Fragment>,
+    /// The first tick that the next fragment may use.
+    floor: i64,
+    /// Why the next fragment begins, if it is not for a key frame.
+    cause: CutCause,
+    /// End the fragment at the next key frame, however short it is.
+    split: bool,
+    /// The tick of the first frame that could not go out because no key frame had come.
+    waiting_since: Option<i64>,
+    counts: Counts,
+}
+
+#[derive(Debug)]
+struct TrackState {
+    rule: TrackRule,
+    /// The header of the session declares it.
+    declared: bool,
+    /// It has a frame in the fragment.
+    in_fragment: bool,
+    /// It was silent and is left out of new sessions until it is back.
+    silent: bool,
+    /// A frame went out that can be decoded.
+    started: bool,
+    /// The frame before was a key frame.
+    after_key: bool,
+    /// The latest tick of its frames.
+    latest: Option<i64>,
+}
+
+impl TrackState {
+    fn is_video(&self) -> bool {
+        self.rule.kind == TrackKind::Video
+    }
+}
+
+#[derive(Debug)]
+struct Fragment {
+    /// The cluster's time.
+    start: i64,
+    /// The earliest time that a frame of it may have.
+    floor: i64,
+    /// The latest time of its frames.
+    latest: i64,
+    bytes: u64,
+    /// Why it began, until the first frame of the track that decides shows whether that was a key frame.
+    unproven: Option<CutCause>,
+    key_wanted: bool,
+    last_arrival: Monotonic,
+}
+
+/// What a block adds to its payload, at the most.
+const BLOCK_OVERHEAD: u64 = 20;
+
+/// A frame so far from the track that decides has no time that could be meant: an unsigned subtraction went below
+/// zero, or two clocks were mixed up.
+const ASTRAY: Duration = Duration::from_secs(600);
+
+impl Cutter {
+    /// Without tracks.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            tracks: Vec::new(),
+            in_session: false,
+            fragment: None,
+            floor: 0,
+            cause: CutCause::Tracks,
+            split: false,
+            waiting_since: None,
+            counts: Counts::default(),
+        }
+    }
+
+    /// How often each thing has happened.
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Says which tracks there are, or that what the header says of one has changed: the fragment ends here, and the
+    /// next frame begins a new session.
+    pub fn set_tracks(&mut self, tracks: impl IntoIterator<Item = TrackRule>, steps: &mut Vec<Step>) {
+        self.end_fragment(true, steps);
+        let old = std::mem::take(&mut self.tracks);
+        self.tracks = tracks
+            .into_iter()
+            .map(|rule| {
+                let latest =
+                    old.iter().find(|track| track.rule.number == rule.number).and_then(|track| track.latest);
+                TrackState {
+                    rule,
+                    declared: false,
+                    in_fragment: false,
+                    silent: false,
+                    // What comes next need not be decodable with what came before.
+                    started: false,
+                    after_key: false,
+                    latest,
+                }
+            })
+            .collect();
+        self.waiting_since = None;
+        self.end_session();
+    }
+
+    /// Takes a frame and appends what to do.
+    pub fn push(&mut self, frame: Arrival, now: Monotonic, steps: &mut Vec<Step>) {
+        let Some(index) = self.tracks.iter().position(|track| track.rule.number == frame.track) else {
+            return self.discard(Discard::UnknownTrack, steps);
+        };
+        let size = frame.size as u64 + BLOCK_OVERHEAD;
+        if size > self.rules.largest {
+            return self.discard(Discard::TooLarge, steps);
+        }
+        let wanted = self.rules.scale.floor(frame.pts).ticks();
+        if !self.admit(index, frame, wanted, steps) {
+            return self.discard(Discard::BeforeKeyFrame, steps);
+        }
+        let driver = self.driver();
+        let drives = driver == Some(index);
+        let key = frame.key || !self.tracks.get(index).is_some_and(TrackState::is_video);
+
+        let mut tick = wanted;
+        let astray = self.rules.scale.ticks_in(ASTRAY);
+        let leader = driver.and_then(|driver| self.tracks.get(driver)).and_then(|driver| driver.latest);
+        if let Some(leader) = leader.filter(|_| !drives)
+            && tick.saturating_sub(leader).saturating_abs() > astray
+        {
+            tick = leader;
+        }
+        match self.must_cut(index, tick, size, drives && key) {
+            None if self.fragment.is_some() => {}
+            cut => {
+                if let Some(Cut::For(cause)) = cut {
+                    self.cause = cause;
+                }
+                self.begin_fragment(index, tick, drives, now, steps);
+            }
+        }
+        self.write(index, frame, (wanted, tick), size, now, steps);
+    }
+
+    /// Ends a fragment to which nothing has come for a while.
+    pub fn poll(&mut self, now: Monotonic, steps: &mut Vec<Step>) {
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.end_fragment(true, steps);
+            self.cause = CutCause::Idle;
+        }
+    }
+
+    /// When to call [`poll`](Self::poll) if nothing else happens until then.
+    pub fn deadline(&self) -> Option<Monotonic> {
+        self.fragment.as_ref().map(|fragment| fragment.last_arrival.saturating_add(self.rules.idle))
+    }
+
+    /// The next key frame begins a fragment, however short the one before is.
+    pub const fn split(&mut self) {
+        self.split = true;
+    }
+
+    /// Ends the fragment: nothing follows for now. What follows all the same goes on in the same session.
+    pub fn finish(&mut self, steps: &mut Vec<Step>) {
+        self.end_fragment(true, steps);
+        self.cause = CutCause::Idle;
+    }
+
+    /// Whether a frame can be decoded by who has seen what went out. Brings a track back that was left out.
+    fn admit(&mut self, index: usize, frame: Arrival, tick: i64, steps: &mut Vec<Step>) -> bool {
+        let Some(track) = self.tracks.get_mut(index) else { return false };
+        let decodable = !track.is_video() || frame.key || track.started && !track.silent;
+        if decodable && track.silent {
+            track.silent = false;
+            self.end_fragment(false, steps);
+            self.end_session();
+            self.repair(Repair::Rejoined(frame.track), steps);
+        }
+        let driver = self.driver();
+        let waits_for_driver = driver
+            .filter(|driver| *driver != index)
+            .and_then(|driver| self.tracks.get(driver))
+            .is_some_and(|driver| driver.is_video() && !driver.started);
+        if decodable && !waits_for_driver {
+            return true;
+        }
+        // Asked for at once, and again every while.
+        let since = *self.waiting_since.get_or_insert(tick);
+        let waited = tick.saturating_sub(since);
+        if self.counts.before_key == 0 || waited >= self.rules.scale.ticks_in(self.rules.key_wanted) {
+            steps.push(Step::KeyFrameWanted);
+            self.waiting_since = Some(tick);
+        }
+        if decodable
+            && waited > self.rules.scale.ticks_in(self.rules.silence)
+            && let Some(driver) = driver
+        {
+            self.leave_out(driver, steps);
+            return true;
+        }
+        false
+    }
+
+    /// Whether the fragment has to end before this frame, and for what.
+    fn must_cut(&self, index: usize, tick: i64, size: u64, drives_with_key: bool) -> Option<Cut> {
+        let fragment = self.fragment.as_ref()?;
+        let scale = self.rules.scale;
+        let elapsed = tick.saturating_sub(fragment.start);
+        if drives_with_key && self.wants_cut(index, fragment, elapsed) {
+            return Some(Cut::AtKey);
+        }
+        if elapsed > scale.ticks_in(self.rules.longest) {
+            Some(Cut::For(CutCause::Duration))
+        } else if elapsed > i64::from(i16::MAX) {
+            Some(Cut::For(CutCause::Offset))
+        } else if fragment.bytes + size > self.rules.largest {
+            Some(Cut::For(CutCause::Size))
+        } else {
+            None
+        }
+    }
+
+    /// Whether a key frame of the track that decides is where the fragment should end.
+    fn wants_cut(&self, index: usize, fragment: &Fragment, elapsed: i64) -> bool {
+        let Some(track) = self.tracks.get(index) else { return false };
+        let ticks = |span| self.rules.scale.ticks_in(span);
+        if !track.in_fragment {
+            return false;
+        }
+        // Far back: it begins a session.
+        if self.split || elapsed < fragment.floor.saturating_sub(fragment.start) - ticks(self.rules.backward)
+        {
+            return true;
+        }
+        if elapsed < ticks(self.rules.shortest) {
+            return false;
+        }
+        // Where every frame is a key frame, that says nothing about where to cut.
+        let at_key = self.rules.at_key_frames && track.is_video() && !track.after_key;
+        at_key || elapsed >= ticks(self.rules.target)
+    }
+
+    fn begin_fragment(
+        &mut self,
+        index: usize,
+        tick: i64,
+        drives: bool,
+        now: Monotonic,
+        steps: &mut Vec<Step>,
+    ) {
+        self.end_fragment(false, steps);
+        let ticks = |span| self.rules.scale.ticks_in(span);
+        let (backward, silence) = (ticks(self.rules.backward), ticks(self.rules.silence));
+        let back = self.floor.saturating_sub(tick);
+        if drives && back > backward {
+            self.floor = 0;
+            self.end_session();
+            let back = self.rules.scale.span(back).unwrap_or(Duration::MAX);
+            self.repair(Repair::TimeWentBack(back), steps);
+        }
+        if let Some(driver) = self.driver().filter(|driver| *driver != index)
+            && let Some(state) = self.tracks.get(driver)
+            && state.is_video()
+            && state.latest.is_some_and(|latest| tick.saturating_sub(latest) > silence)
+        {
+            self.leave_out(driver, steps);
+        }
+        if !self.in_session {
+            self.in_session = true;
+            self.counts.sessions += 1;
+            for track in &mut self.tracks {
+                track.declared = !track.silent;
+            }
+            let declared = self.tracks.iter().filter(|track| track.declared).map(|track| track.rule.number);
+            steps.push(Step::BeginSession(declared.collect()));
+        }
+        let start = tick.max(self.floor);
+        self.fragment = Some(Fragment {
+            start,
+            floor: self.floor,
+            latest: start,
+            bytes: 0,
+            unproven: Some(self.cause),
+            key_wanted: false,
+            last_arrival: now,
+        });
+        self.split = false;
+        self.counts.fragments += 1;
+        steps.push(Step::BeginFragment(Timecode::from_ticks(start)));
+    }
+
+    fn write(
+        &mut self,
+        index: usize,
+        frame: Arrival,
+        (wanted, tick): (i64, i64),
+        size: u64,
+        now: Monotonic,
+        steps: &mut Vec<Step>,
+    ) {
+        let drives = self.driver() == Some(index);
+        let (Some(fragment), Some(track)) = (&mut self.fragment, self.tracks.get_mut(index)) else { return };
+        let earliest = fragment.floor.max(fragment.start.saturating_add(i16::MIN.into()));
+        let tick = tick.max(earliest);
+        fragment.latest = fragment.latest.max(tick);
+        fragment.bytes += size;
+        fragment.last_arrival = now;
+        track.in_fragment = true;
+        track.started = true;
+        track.after_key = frame.key;
+        track.latest = Some(track.latest.map_or(tick, |latest| latest.max(tick)));
+
+        let (is_video, elapsed) = (track.is_video(), tick.saturating_sub(fragment.start));
+        let unproven = if drives { fragment.unproven.take() } else { None };
+        let ask = is_video
+            && drives
+            && !fragment.key_wanted
+            && elapsed >= self.rules.scale.ticks_in(self.rules.key_wanted);
+        fragment.key_wanted |= ask;
+        if drives {
+            self.waiting_since = None;
+        }
+        if let Some(cause) = unproven.filter(|_| is_video && !frame.key) {
+            self.repair(Repair::CutWithoutKey(cause), steps);
+        }
+        if tick != wanted {
+            let (from, to) = (Timecode::from_ticks(wanted), Timecode::from_ticks(tick));
+            self.repair(Repair::TimeMoved { track: frame.track, from, to }, steps);
+        }
+        self.counts.frames += 1;
+        steps.push(Step::Frame(Timecode::from_ticks(tick)));
+        if ask {
+            steps.push(Step::KeyFrameWanted);
+        }
+    }
+
+    /// Ends the fragment, with a filler for every track that has no frame in it.
+    fn end_fragment(&mut self, marker: bool, steps: &mut Vec<Step>) {
+        let Some(fragment) = self.fragment.take() else { return };
+        self.floor = fragment.latest.saturating_add(1);
+        for index in 0..self.tracks.len() {
+            let Some(track) = self.tracks.get_mut(index) else { continue };
+            let present = std::mem::take(&mut track.in_fragment);
+            if present || !track.declared {
+                continue;
+            }
+            let rule = track.rule;
+            steps.push(Step::Filler(rule.number, Timecode::from_ticks(fragment.latest)));
+            self.repair(Repair::Filled(rule.number), steps);
+            if !rule.can_be_filled {
+                self.leave_out(index, steps);
+            }
+        }
+        steps.push(Step::EndFragment { marker });
+    }
+
+    fn leave_out(&mut self, index: usize, steps: &mut Vec<Step>) {
+        let Some(track) = self.tracks.get_mut(index) else { return };
+        track.silent = true;
+        let number = track.rule.number;
+        self.end_session();
+        self.repair(Repair::LeftOut(number), steps);
+    }
+
+    /// The next fragment begins a new session.
+    const fn end_session(&mut self) {
+        self.in_session = false;
+        self.cause = CutCause::Tracks;
+    }
+
+    /// The track that decides about cuts: the first with pictures, else the first with sound, else the first.
+    fn driver(&self) -> Option<usize> {
+        let audible = |track: &TrackState| track.rule.kind == TrackKind::Audio;
+        let first = |wanted: &dyn Fn(&TrackState) -> bool| {
+            self.tracks.iter().position(|track| !track.silent && wanted(track))
+        };
+        first(&TrackState::is_video).or_else(|| first(&audible)).or_else(|| first(&|_| true))
+    }
+
+    fn repair(&mut self, repair: Repair, steps: &mut Vec<Step>) {
+        self.counts.count_repair(repair);
+        steps.push(Step::Repaired(repair));
+    }
+
+    fn discard(&mut self, discard: Discard, steps: &mut Vec<Step>) {
+        self.counts.count_discard(discard);
+        steps.push(Step::Discard(discard));
+    }
+}
+
+/// Why a fragment ends before a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    AtKey,
+    For(CutCause),
+}

@@ -1,0 +1,13 @@
+//! From the frames of several tracks to fragments that the service takes.
+//!
+//! The [`Interleaver`] makes one order of several tracks, the [`Cutter`] decides where fragments and sessions begin
+//! and end, and what has to be mended on the way. Both are functions of what goes in and of the time that is given
+//! to them; neither holds a payload that it does not have to.
+
+mod cutter;
+mod interleaver;
+mod repair;
+
+pub use cutter::{Arrival, Cutter, Rules, Step, TrackRule};
+pub use interleaver::{Interleaver, Pace, Timing};
+pub use repair::{Counts, CutCause, Discard, Repair};
