@@ -144,8 +144,8 @@ pub struct Cutter {
     cause: CutCause,
     /// End the fragment at the next key frame, however short it is.
     split: bool,
-    /// The tick of the first frame that could not go out because no key frame had come.
-    waiting_since: Option<i64>,
+    /// Frames cannot go out because no key frame has come.
+    waiting: Option<Waiting>,
     counts: Counts,
 }
 
@@ -167,9 +167,29 @@ struct TrackState {
 }
 
 impl TrackState {
+    const fn new(rule: TrackRule) -> Self {
+        Self {
+            rule,
+            declared: false,
+            in_fragment: false,
+            silent: false,
+            started: false,
+            after_key: false,
+            latest: None,
+        }
+    }
+
     fn is_video(&self) -> bool {
         self.rule.kind == TrackKind::Video
     }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    /// The tick of the first frame that could not go out.
+    since: i64,
+    /// The tick at which a key frame was last asked for.
+    asked: i64,
 }
 
 #[derive(Debug)]
@@ -178,7 +198,8 @@ struct Fragment {
     start: i64,
     /// The earliest time that a frame of it may have.
     floor: i64,
-    /// The latest time of its frames.
+    /// The earliest and the latest time of its frames.
+    earliest: i64,
     latest: i64,
     bytes: u64,
     /// Why it began, until the first frame of the track that decides shows whether that was a key frame.
@@ -205,7 +226,7 @@ impl Cutter {
             floor: 0,
             cause: CutCause::Tracks,
             split: false,
-            waiting_since: None,
+            waiting: None,
             counts: Counts::default(),
         }
     }
@@ -215,29 +236,26 @@ impl Cutter {
         &self.counts
     }
 
-    /// Says which tracks there are, or that what the header says of one has changed: the fragment ends here, and the
-    /// next frame begins a new session.
+    /// Says which tracks there are: the fragment ends here, and the next frame begins a new session. What is known of
+    /// a track that stays is kept.
     pub fn set_tracks(&mut self, tracks: impl IntoIterator<Item = TrackRule>, steps: &mut Vec<Step>) {
         self.end_fragment(true, steps);
-        let old = std::mem::take(&mut self.tracks);
-        self.tracks = tracks
-            .into_iter()
-            .map(|rule| {
-                let latest =
-                    old.iter().find(|track| track.rule.number == rule.number).and_then(|track| track.latest);
-                TrackState {
-                    rule,
-                    declared: false,
-                    in_fragment: false,
-                    silent: false,
-                    // What comes next need not be decodable with what came before.
-                    started: false,
-                    after_key: false,
-                    latest,
-                }
-            })
-            .collect();
-        self.waiting_since = None;
+        let mut old = std::mem::take(&mut self.tracks);
+        for rule in tracks {
+            let known = old.iter().position(|track| track.rule == rule).map(|index| old.swap_remove(index));
+            self.tracks.push(known.unwrap_or_else(|| TrackState::new(rule)));
+        }
+        self.waiting = None;
+        self.end_session();
+    }
+
+    /// Says that the codec data of a track has changed: the fragment ends here, and the next frame begins a new
+    /// session. Pictures cannot be decoded before the next key frame.
+    pub fn renew_track(&mut self, track: TrackNumber, steps: &mut Vec<Step>) {
+        self.end_fragment(true, steps);
+        if let Some(track) = self.tracks.iter_mut().find(|state| state.rule.number == track) {
+            track.started = false;
+        }
         self.end_session();
     }
 
@@ -246,7 +264,7 @@ impl Cutter {
         let Some(index) = self.tracks.iter().position(|track| track.rule.number == frame.track) else {
             return self.discard(Discard::UnknownTrack, steps);
         };
-        let size = frame.size as u64 + BLOCK_OVERHEAD;
+        let size = (frame.size as u64).saturating_add(BLOCK_OVERHEAD);
         if size > self.rules.largest {
             return self.discard(Discard::TooLarge, steps);
         }
@@ -313,22 +331,25 @@ impl Cutter {
             self.repair(Repair::Rejoined(frame.track), steps);
         }
         let driver = self.driver();
+        // A stream begins with a picture. Later, sound does not wait for pictures that are late.
         let waits_for_driver = driver
             .filter(|driver| *driver != index)
             .and_then(|driver| self.tracks.get(driver))
-            .is_some_and(|driver| driver.is_video() && !driver.started);
+            .is_some_and(|driver| driver.is_video() && driver.latest.is_none());
         if decodable && !waits_for_driver {
             return true;
         }
-        // Asked for at once, and again every while.
-        let since = *self.waiting_since.get_or_insert(tick);
-        let waited = tick.saturating_sub(since);
-        if self.counts.before_key == 0 || waited >= self.rules.scale.ticks_in(self.rules.key_wanted) {
+        let ticks = |span| self.rules.scale.ticks_in(span);
+        let key_wanted = ticks(self.rules.key_wanted);
+        let asked = self.waiting.map(|waiting| waiting.asked);
+        let ask = asked.is_none_or(|asked| tick.saturating_sub(asked) >= key_wanted);
+        let since = self.waiting.map_or(tick, |waiting| waiting.since);
+        self.waiting = Some(Waiting { since, asked: asked.filter(|_| !ask).unwrap_or(tick) });
+        if ask {
             steps.push(Step::KeyFrameWanted);
-            self.waiting_since = Some(tick);
         }
         if decodable
-            && waited > self.rules.scale.ticks_in(self.rules.silence)
+            && tick.saturating_sub(since) > ticks(self.rules.silence)
             && let Some(driver) = driver
         {
             self.leave_out(driver, steps);
@@ -340,12 +361,11 @@ impl Cutter {
     /// Whether the fragment has to end before this frame, and for what.
     fn must_cut(&self, index: usize, tick: i64, size: u64, drives_with_key: bool) -> Option<Cut> {
         let fragment = self.fragment.as_ref()?;
-        let scale = self.rules.scale;
         let elapsed = tick.saturating_sub(fragment.start);
         if drives_with_key && self.wants_cut(index, fragment, elapsed) {
             return Some(Cut::AtKey);
         }
-        if elapsed > scale.ticks_in(self.rules.longest) {
+        if tick.saturating_sub(fragment.earliest) > self.rules.scale.ticks_in(self.rules.longest) {
             Some(Cut::For(CutCause::Duration))
         } else if elapsed > i64::from(i16::MAX) {
             Some(Cut::For(CutCause::Offset))
@@ -364,8 +384,8 @@ impl Cutter {
             return false;
         }
         // Far back: it begins a session.
-        if self.split || elapsed < fragment.floor.saturating_sub(fragment.start) - ticks(self.rules.backward)
-        {
+        let back = fragment.floor.saturating_sub(fragment.start).saturating_sub(ticks(self.rules.backward));
+        if self.split || elapsed < back {
             return true;
         }
         if elapsed < ticks(self.rules.shortest) {
@@ -414,6 +434,7 @@ impl Cutter {
         self.fragment = Some(Fragment {
             start,
             floor: self.floor,
+            earliest: start,
             latest: start,
             bytes: 0,
             unproven: Some(self.cause),
@@ -436,8 +457,12 @@ impl Cutter {
     ) {
         let drives = self.driver() == Some(index);
         let (Some(fragment), Some(track)) = (&mut self.fragment, self.tracks.get_mut(index)) else { return };
-        let earliest = fragment.floor.max(fragment.start.saturating_add(i16::MIN.into()));
-        let tick = tick.max(earliest);
+        let longest = self.rules.scale.ticks_in(self.rules.longest);
+        let tick = tick
+            .max(fragment.floor)
+            .max(fragment.start.saturating_add(i16::MIN.into()))
+            .max(fragment.latest.saturating_sub(longest));
+        fragment.earliest = fragment.earliest.min(tick);
         fragment.latest = fragment.latest.max(tick);
         fragment.bytes += size;
         fragment.last_arrival = now;
@@ -454,7 +479,7 @@ impl Cutter {
             && elapsed >= self.rules.scale.ticks_in(self.rules.key_wanted);
         fragment.key_wanted |= ask;
         if drives {
-            self.waiting_since = None;
+            self.waiting = None;
         }
         if let Some(cause) = unproven.filter(|_| is_video && !frame.key) {
             self.repair(Repair::CutWithoutKey(cause), steps);
