@@ -37,10 +37,13 @@ encode x264-closed-gop.mkv -f lavfi -i "$(picture 2)" -f lavfi -i "$(tone 48000 
 encode x264-open-gop.mkv -f lavfi -i "$(picture 2)" "${OPEN[@]}"
 encode x265-b-frames-opus.mkv -f lavfi -i "$(picture 2)" -f lavfi -i "$(tone 48000 2)" "${X265[@]}" "${OPUS[@]}"
 encode x265-open-gop.mkv -f lavfi -i "$(picture 2)" "${X265[@]/open-gop=0/open-gop=1}"
-encode av1-aom.mkv -f lavfi -i "$(picture 1)" -c:v libaom-av1 -cpu-used 8 -crf 50 -g 10 -lag-in-frames 5
+encode av1-aom.mkv -f lavfi -i "$(picture 1)" -c:v libaom-av1 -cpu-used 6 -crf 50 -g 20 -lag-in-frames 19
 encode av1-svt.mkv -f lavfi -i "$(picture 1)" -c:v libsvtav1 -preset 12 -crf 55 -g 10 -svtav1-params lp=1 2>/dev/null
 encode vp8-opus.mkv -f lavfi -i "$(picture 1)" -f lavfi -i "$(tone 48000 1)" -c:v libvpx -b:v 60k -g 10 "${OPUS[@]}"
-encode vp9-opus.mkv -f lavfi -i "$(picture 1)" -f lavfi -i "$(tone 48000 1)" -c:v libvpx-vp9 -b:v 60k -g 10 "${OPUS[@]}"
+# Hidden frames (alternate references) come with the second pass.
+VP9=(-c:v libvpx-vp9 -b:v 40k -g 20 -lag-in-frames 16 -auto-alt-ref 1 -cpu-used 2 -passlogfile "$WORK/vp9")
+encode - -f lavfi -i "$(picture 1)" "${VP9[@]}" -pass 1 -f null
+encode vp9-opus.mkv -f lavfi -i "$(picture 1)" -f lavfi -i "$(tone 48000 1)" "${VP9[@]}" -pass 2 "${OPUS[@]}"
 encode mjpeg-pcm.mkv -f lavfi -i "$(picture 0.5)" -f lavfi -i "$(tone 8000 0.5)" -c:v mjpeg -q:v 20 -c:a pcm_s16le
 encode alaw.mkv -f lavfi -i "$(tone 8000 1)" -c:a pcm_alaw
 encode mulaw-stereo.mkv -f lavfi -i "$(tone 8000 0.5)" -c:a pcm_mulaw -ac 2
@@ -202,6 +205,16 @@ for sample in x264-open-gop gst-streamable; do
     awk '$1 == "cluster" { base = $2 } $1 == "simple" && $3 < base { n++ } END { exit !n }' "$sample.truth" ||
         { echo "make.sh: $sample has no negative block offset" >&2 && exit 1; }
 done
+# Hidden frames: more frames than packets.
+hidden() { # FILE SPLITTER
+    local frames packets
+    frames=$(ffmpeg -nostdin -v error -i "$1.mkv" -map 0:v -c copy -bsf:v "$2" -f framecrc - | grep -vc '^#')
+    packets=$(grep -c '^packet 0 ' "$1.truth")
+    ((frames > packets)) || { echo "make.sh: $1 has no hidden frame" >&2 && exit 1; }
+}
+hidden vp9-opus vp9_superframe_split
+hidden av1-aom av1_frame_split
+hidden av1-svt av1_frame_split
 # Two readers, one payload: what mkvinfo and ffprobe hash must be the same frames, whatever times they give them.
 for sample in *.mkv; do
     truth=${sample%.mkv}.truth
