@@ -9,8 +9,8 @@ export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 PACKAGES=(
     "shellcheck                   scripts                               reads the shell scripts for faults"
     "jq                           deps,clippy,fuzz                      reads what cargo says of the workspace"
-    "gcc                          deps,deny,clippy,test,doctest,doc,fuzz links Rust programs"
-    "libc6-dev                    deps,deny,clippy,test,doctest,doc,fuzz links Rust programs"
+    "gcc                          deny,clippy,test,doctest,doc,fuzz      links Rust programs"
+    "libc6-dev                    deny,clippy,test,doctest,doc,fuzz      links Rust programs"
     "g++                          clippy,fuzz                           compiles libFuzzer"
     "ffmpeg                       test                                  ffprobe, an independent reader and source"
     "mkvtoolnix                   test                                  mkvinfo and mkvmerge, independent readers"
@@ -125,7 +125,8 @@ require_rust() {
         cannot "no Rust toolchain: install Rust $FLOOR or newer (https://rustup.rs), then run this again"
     fi
     have=$(rustc --version 2>/dev/null | cut -d' ' -f2) || true
-    at_least "$FLOOR" "${have%%-*}" || cannot "Rust ${have:-?} is too old: $FLOOR or newer is needed (rustup update stable)"
+    at_least "$FLOOR" "${have%%-*}" ||
+        cannot "Rust ${have:-?} is too old: $FLOOR or newer is needed (rustup update stable)"
     cargo fmt --version >/dev/null 2>&1 || cannot "rustfmt is missing: rustup component add rustfmt"
     cargo clippy --version >/dev/null 2>&1 || cannot "clippy is missing: rustup component add clippy"
 }
@@ -133,15 +134,15 @@ require_rust() {
 package_is_there() { [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
 
 install_packages() {
-    local row package steps reason missing=() as_root=()
+    local row package steps reason missing=() lines=() as_root=()
     for row in "${PACKAGES[@]}"; do
         read -r package steps reason <<<"$row"
         needed "$steps" || continue
         if ! command -v dpkg-query >/dev/null; then
             missing+=("$package")
         elif ! package_is_there "$package"; then
-            echo "installing $package: $reason"
             missing+=("$package")
+            lines+=("installing $package: $reason")
         fi
     done
     ((${#missing[@]})) || return 0
@@ -156,6 +157,7 @@ install_packages() {
         "${as_root[@]}" true 2>/dev/null ||
             cannot "cannot install without root or sudo; as root: apt-get install ${missing[*]}"
     fi
+    printf '%s\n' "${lines[@]}"
     local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y)
     { "${apt[@]}" update && "${apt[@]}" install --no-install-recommends "${missing[@]}"; } >"$WORK/apt.log" 2>&1 || {
         tail -n 30 "$WORK/apt.log" >&2
@@ -245,7 +247,11 @@ step_clippy() {
 
 step_test() {
     local status=0 options=() summary passed failed ignored
-    if in_ci; then options+=(--profile ci); fi
+    if [[ -n $LONG ]]; then
+        options+=(--profile long)
+    elif in_ci; then
+        options+=(--profile ci)
+    fi
     if [[ ! -t 1 ]]; then options+=(--cargo-quiet); fi
     cargo nextest run --workspace --all-features "${options[@]}" "${FILTERS[@]}" 2>&1 | tee "$WORK/nextest" || status=$?
     # Without a summary nothing was run: not one test, but one failure.
@@ -261,7 +267,7 @@ step_test() {
 
 step_doctest() {
     local status=0
-    timeout --foreground --kill-after=10 900 cargo test --quiet --doc --workspace --all-features 2>&1 |
+    timeout --foreground --kill-after=10 900 cargo test --quiet --no-fail-fast --doc --workspace --all-features 2>&1 |
         tee "$WORK/doctest" || status=$?
     sed 's/\x1b\[[0-9;]*m//g' "$WORK/doctest" | awk -v counts="$COUNTS" '
         /^test result:/ { for (i = 2; i <= NF; i++) { n[$i] += $(i - 1) } }
