@@ -124,6 +124,10 @@ gst gst-alaw.mkv "matroskamux streamable=true" "jpegenc quality=4" \
 # --- elementary streams -----------------------------------------------------------------------------------------
 
 encode x264-aud.h264 -f lavfi -i "$(picture 2)" "${CLOSED[@]}" -bsf:v h264_metadata=aud=insert -f h264
+# The picture shrinks in the middle: new parameter sets in band.
+encode "$WORK/small.h264" -f lavfi -i "testsrc2=size=128x96:rate=20:duration=0.5" "${CLOSED[@]}" -f h264
+encode "$WORK/large.h264" -f lavfi -i "$(picture 0.5)" "${CLOSED[@]}" -f h264
+cat "$WORK/large.h264" "$WORK/small.h264" >x264-size-change.h264
 encode x265-aud.h265 -f lavfi -i "$(picture 2)" "${X265[@]}" -bsf:v hevc_metadata=aud=insert -f hevc
 encode aac.adts -f lavfi -i "$(tone 48000 1)" "${AAC[@]}" -f adts
 
