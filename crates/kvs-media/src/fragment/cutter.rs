@@ -239,7 +239,7 @@ impl Cutter {
     /// Says which tracks there are: the fragment ends here, and the next frame begins a new session. What is known of
     /// a track that stays is kept.
     pub fn set_tracks(&mut self, tracks: impl IntoIterator<Item = TrackRule>, steps: &mut Vec<Step>) {
-        self.end_fragment(true, steps);
+        self.end_fragment(true, None, steps);
         let mut old = std::mem::take(&mut self.tracks);
         for rule in tracks {
             let known = old.iter().position(|track| track.rule == rule).map(|index| old.swap_remove(index));
@@ -252,7 +252,7 @@ impl Cutter {
     /// Says that the codec data of a track has changed: the fragment ends here, and the next frame begins a new
     /// session. Pictures cannot be decoded before the next key frame.
     pub fn renew_track(&mut self, track: TrackNumber, steps: &mut Vec<Step>) {
-        self.end_fragment(true, steps);
+        self.end_fragment(true, None, steps);
         if let Some(track) = self.tracks.iter_mut().find(|state| state.rule.number == track) {
             track.started = false;
         }
@@ -299,7 +299,7 @@ impl Cutter {
     /// Ends a fragment to which nothing has come for a while.
     pub fn poll(&mut self, now: Monotonic, steps: &mut Vec<Step>) {
         if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.end_fragment(true, steps);
+            self.end_fragment(true, None, steps);
             self.cause = CutCause::Idle;
         }
     }
@@ -316,7 +316,7 @@ impl Cutter {
 
     /// Ends the fragment: nothing follows for now. What follows all the same goes on in the same session.
     pub fn finish(&mut self, steps: &mut Vec<Step>) {
-        self.end_fragment(true, steps);
+        self.end_fragment(true, None, steps);
         self.cause = CutCause::Idle;
     }
 
@@ -326,7 +326,7 @@ impl Cutter {
         let decodable = !track.is_video() || frame.key || track.started && !track.silent;
         if decodable && track.silent {
             track.silent = false;
-            self.end_fragment(false, steps);
+            self.end_fragment(false, Some(index), steps);
             self.end_session();
             self.repair(Repair::Rejoined(frame.track), steps);
         }
@@ -404,7 +404,7 @@ impl Cutter {
         now: Monotonic,
         steps: &mut Vec<Step>,
     ) {
-        self.end_fragment(false, steps);
+        self.end_fragment(false, Some(index), steps);
         let ticks = |span| self.rules.scale.ticks_in(span);
         let (backward, silence) = (ticks(self.rules.backward), ticks(self.rules.silence));
         let back = self.floor.saturating_sub(tick);
@@ -495,8 +495,9 @@ impl Cutter {
         }
     }
 
-    /// Ends the fragment, with a filler for every track that has no frame in it.
-    fn end_fragment(&mut self, marker: bool, steps: &mut Vec<Step>) {
+    /// Ends the fragment, with a filler for every track that has no frame in it. The track of a frame that is
+    /// `coming` is not silent, although it has none in this fragment.
+    fn end_fragment(&mut self, marker: bool, coming: Option<usize>, steps: &mut Vec<Step>) {
         let Some(fragment) = self.fragment.take() else { return };
         self.floor = fragment.latest.saturating_add(1);
         for index in 0..self.tracks.len() {
@@ -508,7 +509,7 @@ impl Cutter {
             let rule = track.rule;
             steps.push(Step::Filler(rule.number, Timecode::from_ticks(fragment.latest)));
             self.repair(Repair::Filled(rule.number), steps);
-            if !rule.can_be_filled {
+            if !rule.can_be_filled && coming != Some(index) {
                 self.leave_out(index, steps);
             }
         }
