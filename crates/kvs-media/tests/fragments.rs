@@ -1,5 +1,5 @@
 //! Fragments, seen as the service sees them: a checker that knows the service's rules and nothing of the cutter.
-#![allow(clippy::cast_possible_wrap)]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::time::Duration;
 
@@ -699,7 +699,9 @@ fn sound_shown_before_a_key_frame_goes_before_it_and_b_frames_wait_for_nothing()
     let now = Monotonic::default();
     let frame = |pts, dts, key, leading| Timing { pts: ms(pts), dts: Some(ms(dts)), key, leading };
     // Shown 0 40 80 120 | 160: decoded 0 120 40 80 | 160.
-    for (pts, dts, key) in [(0, -80, true), (120, -40, false), (40, 0, false), (80, 40, false), (160, 80, true)] {
+    for (pts, dts, key) in
+        [(0, -80, true), (120, -40, false), (40, 0, false), (80, 40, false), (160, 80, true)]
+    {
         lanes.push(VIDEO, frame(pts, dts, key, false), now, pts);
     }
     for time in [10, 50, 90, 130, 170] {

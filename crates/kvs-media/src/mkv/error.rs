@@ -37,6 +37,9 @@ pub enum ReadErrorKind {
     /// The element stands where it does not belong.
     #[error("element {0} does not belong here")]
     Unexpected(Id),
+    /// The element is there again, and says something else.
+    #[error("element {0} contradicts the one before")]
+    Contradiction(Id),
     /// Only Segment and Cluster may leave their size open.
     #[error("element {0} has no size")]
     UnknownSize(Id),

@@ -304,7 +304,8 @@ impl Reader {
             let whole = matches!(reader.state, State::Start) && reader.carry.is_empty();
             let has_segment = reader.document.as_ref().is_none_or(|document| document.segment.is_some());
             let open_size = reader.end_of_parent().is_none_or(|end| end == reader.offset);
-            if !(whole && has_segment && open_size) {
+            let timed = reader.cluster.is_none_or(|cluster| cluster.timecode.is_some());
+            if !(whole && has_segment && open_size && timed) {
                 return Err(ReadErrorKind::Truncated.at(reader.offset, reader.path()));
             }
             if reader.cluster.is_some() {
@@ -389,7 +390,7 @@ impl Reader {
 
     /// Ends what has reached its declared size, or reads the head of the next element.
     fn start(&mut self, input: &mut Bytes) -> Result<Step, ReadError> {
-        if self.end_of_parent() == Some(self.offset) {
+        if self.carry.is_empty() && self.end_of_parent() == Some(self.offset) {
             if self.cluster.is_some() {
                 return self.end_cluster(true).map(Step::Event);
             }
@@ -480,9 +481,8 @@ impl Reader {
             _ if matches!(id.place(), Some(Place::Top | Place::Cluster | Place::Nested)) => {
                 Err(self.error(found, ReadErrorKind::Unexpected(id)))
             }
-            Id::INFO | Id::TRACKS if self.header().is_some() => {
-                Err(self.error(found, ReadErrorKind::Unexpected(id)))
-            }
+            // Either may be repeated, but must then say the same (RFC 9559, 5.1).
+            Id::INFO | Id::TRACKS => self.read_whole(found, self.limits.header_bytes),
             _ if self.header().is_some() => self.skip(found),
             // Until the header is complete every element of it is kept, as it was sent.
             _ => self.read_whole(found, self.limits.header_bytes),
@@ -590,15 +590,32 @@ impl Reader {
             });
         }
         let Some(document) = &mut self.document else { return Ok(Step::Again) };
+        if let Some(header) = &document.header {
+            let same = match element.id {
+                Id::INFO => header::read_info(element)? == header.info,
+                _ => header::read_tracks(element, self.limits.tracks)? == header.tracks,
+            };
+            let length = (element.body.len() + head.len()) as u64;
+            return if same {
+                Ok(Step::Event(Event::Skipped { id: element.id, offset: element.offset, length }))
+            } else {
+                Err(element.error(ReadErrorKind::Contradiction(element.id)))
+            };
+        }
+        let contradiction = || element.error(ReadErrorKind::Contradiction(element.id));
         match element.id {
-            Id::INFO if document.info.is_some() => {
-                return Err(element.error(ReadErrorKind::Unexpected(Id::INFO)));
+            Id::INFO => {
+                let info = header::read_info(element)?;
+                if *document.info.get_or_insert_with(|| info.clone()) != info {
+                    return Err(contradiction());
+                }
             }
-            Id::INFO => document.info = Some(header::read_info(element)?),
-            Id::TRACKS if document.tracks.is_some() => {
-                return Err(element.error(ReadErrorKind::Unexpected(Id::TRACKS)));
+            Id::TRACKS => {
+                let tracks = header::read_tracks(element, self.limits.tracks)?;
+                if *document.tracks.get_or_insert_with(|| tracks.clone()) != tracks {
+                    return Err(contradiction());
+                }
             }
-            Id::TRACKS => document.tracks = Some(header::read_tracks(element, self.limits.tracks)?),
             _ => {}
         }
         document.raw.extend_from_slice(head);
