@@ -390,15 +390,19 @@ fn new_codec_data_ends_the_session_before_the_frame_that_has_it() {
 #[test]
 fn time_that_goes_back_a_little_is_held_and_far_back_begins_a_session() {
     let mut bench = Bench::new(Rules::default(), &[video()]);
-    bench.push(VIDEO, 10_000, true);
-    bench.push(VIDEO, 11_000, true);
-    assert_eq!(bench.push(VIDEO, 10_500, true), Some(10_500.max(10_001)));
-    assert_eq!(bench.push(VIDEO, 12_000, true), Some(12_000));
+    for (at, key) in [(10_000, true), (11_000, false), (12_000, true), (12_033, false)] {
+        assert_eq!(bench.push(VIDEO, at, key), Some(at));
+    }
+    // Behind the fragment before, by half a second: held at its end.
+    assert_eq!(bench.push(VIDEO, 10_500, true), Some(11_001));
+    assert_eq!(bench.push(VIDEO, 12_100, false), Some(12_100));
+    // By seven seconds.
     assert_eq!(bench.push(VIDEO, 5_000, true), Some(5_000));
-    assert_eq!(bench.push(VIDEO, 6_000, true), Some(6_000));
+    assert_eq!(bench.push(VIDEO, 6_000, false), Some(6_000));
     let service = bench.finish();
     assert_eq!(service.sessions, 2);
-    assert!(matches!(service.repairs[..], [Repair::TimeWentBack(by)] if by > Duration::from_secs(5)));
+    assert!(matches!(service.repairs[0], Repair::TimeMoved { .. }));
+    assert!(matches!(service.repairs[1..], [Repair::TimeWentBack(by)] if by > Duration::from_secs(5)));
 }
 
 #[test]
