@@ -9,8 +9,9 @@ export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 PACKAGES=(
     "shellcheck                   scripts                               reads the shell scripts for faults"
     "jq                           deps,clippy,fuzz                      reads what cargo says of the workspace"
-    "gcc                          deny,clippy,test,doctest,doc,fuzz      links Rust programs"
-    "libc6-dev                    deny,clippy,test,doctest,doc,fuzz      links Rust programs"
+    "gcc                          deny,clippy,test,doctest,doc,cost,fuzz links Rust programs"
+    "libc6-dev                    deny,clippy,test,doctest,doc,cost,fuzz links Rust programs"
+    "valgrind                     cost                                  counts instructions"
     "g++                          clippy,fuzz                           compiles libFuzzer"
     "ffmpeg                       test                                  ffprobe, an independent reader and source"
     "mkvtoolnix                   test                                  mkvinfo and mkvmerge, independent readers"
@@ -23,14 +24,15 @@ PACKAGES=(
 )
 # The same for cargo: the tool, its least version, the steps, the reason. Built from source, never downloaded ready.
 CARGO_TOOLS=(
-    "cargo-nextest  0.9.143  test  runs each test in a process of its own, with a time limit"
-    "cargo-deny     0.20.2   deny  holds deny.toml"
-    "cargo-fuzz     0.13.2   fuzz  builds the fuzz targets"
+    "cargo-nextest   0.9.143 test  runs each test in a process of its own, with a time limit"
+    "cargo-deny      0.20.2  deny  holds deny.toml"
+    "cargo-fuzz      0.13.2  fuzz  builds the fuzz targets"
+    "gungraun-runner 0.20.0  cost  runs a bench under valgrind; of the same version as the crate gungraun"
 )
 # nextest must not replace itself: the version above is the one in use.
 CARGO_NEXTEST_OPTIONS=(--no-default-features --features default-no-update)
 
-STEPS=(scripts fmt deps deny clippy test doctest doc fuzz)
+STEPS=(scripts fmt deps deny clippy test doctest doc cost fuzz)
 declare -A ABOUT=(
     [scripts]="shell scripts parse, pass shellcheck and carry the run bit"
     [fmt]="rustfmt has nothing to change"
@@ -40,6 +42,7 @@ declare -A ABOUT=(
     [test]="cargo nextest"
     [doctest]="the examples in the documentation"
     [doc]="rustdoc without a warning"
+    [cost]="no hot path takes more instructions than its limit"
     [fuzz]="a few seconds of every fuzz target"
 )
 
@@ -165,7 +168,12 @@ install_packages() {
     }
 }
 
-tool_version() { "$1" "${1#cargo-}" --version 2>/dev/null | sed -n '1s/^[^ ]* \([0-9.]*\).*/\1/p'; }
+tool_version() {
+    local call=("$1")
+    # Cargo calls its subcommands by their own name first.
+    if [[ $1 == cargo-* ]]; then call+=("${1#cargo-}"); fi
+    "${call[@]}" --version 2>/dev/null | sed -n '1s/^[^ ]* \([0-9.]*\).*/\1/p'
+}
 
 install_cargo_tools() {
     local row tool least steps reason have options
@@ -281,6 +289,11 @@ step_doctest() {
 
 step_doc() {
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace --all-features
+}
+
+step_cost() {
+    # Callgrind counts the same whatever else the machine does; each bench fails by itself above its limits.
+    cargo bench --package kvs-media --bench instructions
 }
 
 step_fuzz() {
