@@ -8,7 +8,12 @@ mod ack_strategy;
 mod decimal;
 mod error_id;
 mod fragment_number;
+pub mod limits;
+pub mod pattern;
 mod refusals;
+mod selector;
+mod stream;
+pub mod tags;
 mod text;
 mod time;
 
@@ -17,4 +22,9 @@ pub use ack_reader::AckReader;
 pub use error_id::{ErrorId, Reaction};
 pub use fragment_number::{FragmentNumber, FragmentNumberError, FragmentNumberParts};
 pub use refusals::{Refusals, Verdict};
+pub use selector::{
+    ContinuationToken, ContinuationTokenError, FragmentSelector, FragmentSelectorType, SelectorError,
+    StartSelector, TimestampRange,
+};
+pub use stream::{StreamArn, StreamArnError, StreamName, StreamNameError};
 pub use time::{EpochSeconds, TimeError};
