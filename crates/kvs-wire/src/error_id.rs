@@ -204,6 +204,15 @@ impl ErrorId {
         self.row().map_or("an error that this version does not know", |row| row.meaning)
     }
 
+    /// The symbolic name inside a GetMedia body, where 4000 is another error (GetMedia API page; the name is that of
+    /// its sibling 3000).
+    pub fn name_to_reader(self) -> Option<&'static str> {
+        match self.0 {
+            4000 => Self(3000).name(),
+            _ => self.name(),
+        }
+    }
+
     /// What it means inside a GetMedia body, where 4000 is another error (GetMedia API page). For people.
     pub fn meaning_to_reader(self) -> &'static str {
         match self.0 {
@@ -297,6 +306,8 @@ mod tests {
 
     #[test]
     fn the_same_id_means_another_thing_to_a_reader() {
+        assert_eq!(ErrorId(4000).name_to_reader(), Some("FRAGMENT_NOT_FOUND"));
+        assert_eq!(ErrorId(5000).name_to_reader(), ErrorId(5000).name());
         assert_eq!(ErrorId(4000).meaning_to_reader(), "the requested fragment is not found");
         assert_eq!(ErrorId(5000).meaning_to_reader(), ErrorId(5000).meaning());
     }

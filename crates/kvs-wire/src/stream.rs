@@ -88,6 +88,12 @@ pub enum StreamArnError {
     Name(#[from] StreamNameError),
 }
 
+impl StreamArnError {
+    fn part(part: &'static str, arn: &str) -> Self {
+        Self::Part { part, text: shown(arn) }
+    }
+}
+
 impl StreamName {
     /// The name.
     pub fn as_str(&self) -> &str {
@@ -195,30 +201,16 @@ impl FromStr for StreamArn {
         if text.len() > ARN_CHARACTERS {
             return Err(StreamArnError::TooLong { length: text.len() });
         }
-        let mut fields = text.splitn(6, ':');
-        let mut field = |part, valid: fn(&str) -> bool| {
-            fields
-                .next()
-                .filter(|field| valid(field))
-                .ok_or_else(|| StreamArnError::Part { part, text: shown(text) })
-        };
-        field("scheme", |scheme| scheme == "arn")?;
-        let partition = field("partition", is_partition)?;
-        field("service", |service| service == "kinesisvideo")?;
-        let region = field("region", is_region)?;
-        let account = field("account", is_digits)?;
-        let resource = field("resource", |_| true)?;
-        let mut fields = resource.splitn(3, '/');
-        let mut field = |part, valid: fn(&str) -> bool| {
-            fields
-                .next()
-                .filter(|field| valid(field))
-                .ok_or_else(|| StreamArnError::Part { part, text: shown(text) })
-        };
-        let kind =
-            field("kind", |kind| !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_lowercase()))?;
-        let name = field("name", |_| true)?;
-        let suffix = field("creation time", is_digits)?;
+        let (mut fields, part) = (text.splitn(6, ':'), |name| move || StreamArnError::part(name, text));
+        fields.next().filter(|scheme| *scheme == "arn").ok_or_else(part("scheme"))?;
+        let partition = fields.next().filter(|text| is_partition(text)).ok_or_else(part("partition"))?;
+        fields.next().filter(|service| *service == "kinesisvideo").ok_or_else(part("service"))?;
+        let region = fields.next().filter(|text| is_region(text)).ok_or_else(part("region"))?;
+        let account = fields.next().filter(|text| is_digits(text)).ok_or_else(part("account"))?;
+        let mut fields = fields.next().ok_or_else(part("resource"))?.splitn(3, '/');
+        let kind = fields.next().filter(|text| is_kind(text)).ok_or_else(part("kind"))?;
+        let name = fields.next().ok_or_else(part("name"))?;
+        let suffix = fields.next().filter(|text| is_digits(text)).ok_or_else(part("creation time"))?;
         if kind != "stream" {
             return Err(StreamArnError::Kind { kind: shown(kind) });
         }
@@ -238,6 +230,10 @@ fn is_partition(text: &str) -> bool {
 
 fn is_region(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+fn is_kind(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase())
 }
 
 fn is_digits(text: &str) -> bool {

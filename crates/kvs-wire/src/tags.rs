@@ -130,7 +130,7 @@ impl ChunkTag {
 
     /// The group in the place of a fragment, in the order of the service. The number is the one that was asked for.
     pub fn failure(id: ErrorId, number: Option<FragmentNumber>) -> impl Iterator<Item = Self> {
-        let code = id.name().map(|name| Self::ErrorCode(name.to_owned()));
+        let code = id.name_to_reader().map(|name| Self::ErrorCode(name.to_owned()));
         code.into_iter().chain([Self::ErrorId(id)]).chain(number.map(Self::FragmentNumber))
     }
 }
