@@ -125,9 +125,11 @@ pub enum AckError {
 /// in exponent form, and loses nothing.
 #[derive(Deserialize)]
 struct Fields<'a> {
-    /// The guide also calls it AckEventType.
-    #[serde(borrow, rename = "EventType", alias = "AckEventType")]
+    #[serde(borrow, rename = "EventType")]
     event: Option<&'a RawValue>,
+    /// The guide's other name for the event.
+    #[serde(borrow, rename = "AckEventType")]
+    ack_event: Option<&'a RawValue>,
     #[serde(borrow, rename = "FragmentTimecode")]
     fragment_timecode: Option<&'a RawValue>,
     #[serde(borrow, rename = "FragmentNumber")]
@@ -139,8 +141,16 @@ struct Fields<'a> {
     /// The guide shows acks inside of such an object; the service does not send it.
     #[serde(borrow, rename = "Acknowledgement")]
     wrapped: Option<&'a RawValue>,
-    #[serde(borrow, rename = "message", alias = "Message")]
+    #[serde(borrow, rename = "Message")]
     message: Option<&'a RawValue>,
+    #[serde(borrow, rename = "message")]
+    front_end_message: Option<&'a RawValue>,
+}
+
+impl<'a> Fields<'a> {
+    fn event(&self) -> Option<&'a RawValue> {
+        self.event.or(self.ack_event)
+    }
 }
 
 impl Ack {
@@ -190,12 +200,15 @@ impl Ack {
             text: shown_bytes(object),
         };
         let outer: Fields<'_> = serde_json::from_slice(object).map_err(malformed)?;
-        let fields = match (outer.event, outer.wrapped) {
+        let fields = match (outer.event(), outer.wrapped) {
             (None, Some(inner)) => serde_json::from_str(inner.get()).map_err(malformed)?,
             _ => outer,
         };
-        let Some(event) = fields.event.map(scalar) else {
-            let text = fields.message.map_or_else(|| shown_bytes(object), |message| shown(&scalar(message)));
+        let Some(event) = fields.event().map(scalar) else {
+            let text = fields
+                .message
+                .or(fields.front_end_message)
+                .map_or_else(|| shown_bytes(object), |message| shown(&scalar(message)));
             return Err(AckError::NotAnAck { text });
         };
         let fragment_number =
@@ -339,6 +352,8 @@ mod tests {
     fn null_is_as_good_as_missing() {
         let text = br#"{"EventType":"IDLE","FragmentTimecode":null,"FragmentNumber":null,"ErrorCode":null,"ErrorId":null}"#;
         assert_eq!(Ack::read(text), Ok(Ack::new(AckEvent::Idle)));
+        let both = br#"{"EventType":"IDLE","AckEventType":"ERROR","message":"a","Message":"b"}"#;
+        assert_eq!(Ack::read(both), Ok(Ack::new(AckEvent::Idle)));
     }
 
     #[test]
