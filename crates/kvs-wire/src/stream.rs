@@ -139,12 +139,6 @@ impl From<StreamName> for String {
     }
 }
 
-impl AsRef<str> for StreamName {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
 impl fmt::Display for StreamName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
@@ -281,6 +275,8 @@ mod tests {
             assert_eq!(name.parse::<StreamName>(), Err(error));
         }
         assert!(serde_json::from_str::<StreamName>("\"a/b\"").is_err());
+        let name: StreamName = serde_json::from_str("\"cam1\"").unwrap();
+        assert_eq!(serde_json::to_string(&name).unwrap(), "\"cam1\"");
     }
 
     #[test]
