@@ -151,8 +151,9 @@ pub fn parse_sps(unit: &[u8]) -> Result<Sps, CodecError> {
     if width == 0 || height == 0 {
         return Err(CodecError::Broken { part: "SPS", rule: "has a picture without pixels" });
     }
-    let luma_extra = bits.ue(8, "bit_depth_luma_minus8")?;
-    let chroma_extra = bits.ue(8, "bit_depth_chroma_minus8")?;
+    // hvcC has three bits for each; 16-bit video could not be declared.
+    let luma_extra = bits.ue(7, "bit_depth_luma_minus8")?;
+    let chroma_extra = bits.ue(7, "bit_depth_chroma_minus8")?;
     let order_bits = bits.ue(12, "log2_max_pic_order_cnt_lsb_minus4")?.saturating_add(4);
     let reorder = reorder_pictures(bits, sub_layers)?;
     let vui = rest_and_vui(bits, order_bits, sub_layers).unwrap_or_default();
