@@ -1,10 +1,12 @@
 //! Sound of real encoders, and silence by the judgement of a real decoder.
+#![cfg(test)]
 
 use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kvs_media::codec::aac::{self, AudioSpecificConfig};
+use kvs_media::codec::aac::AudioSpecificConfig;
+use kvs_media::codec::adts;
 use kvs_media::codec::opus::{self, OpusHead};
 use kvs_media::codec::wave::WaveFormat;
 use kvs_media::codec::{Codec, CodecError, PcmFormat, Sound, data, describe, silence};
@@ -29,7 +31,7 @@ fn adts_of_an_encoder_becomes_raw_frames_and_a_configuration() {
     ];
     for (stream, private, rate, channels) in rows {
         let mut left = stream;
-        for block in aac::adts(stream) {
+        for block in adts::blocks(stream) {
             let (header, raw) = block.unwrap();
             assert_eq!(&header.config().unwrap().write().unwrap()[..], private);
             assert_eq!(&left[7..header.frame_len], raw);
@@ -141,7 +143,7 @@ fn a_decoder_hears_nothing_in_aac_silence() {
         let len = u8::try_from(silence.data.len() + 7).unwrap();
         let head = [0xff, 0xf1, 1 << 6 | index << 2, channels << 6, len >> 3, len << 5 | 0x1f, 0xfc];
         let frame = [&head[..], &silence.data].concat();
-        assert_eq!(aac::adts(&frame).next().unwrap().unwrap().1, &silence.data[..]);
+        assert_eq!(adts::blocks(&frame).next().unwrap().unwrap().1, &silence.data[..]);
         let samples = decoded(&frame.repeat(10), "aac");
         assert_eq!(samples.len(), 10 * 1024 * usize::from(channels));
         assert!(samples.iter().all(|sample| *sample == 0), "{rate} Hz, {channels} channels");

@@ -1,5 +1,6 @@
 //! Video headers of real encoders. What is expected here is what ffprobe 5.1, ffmpeg's MP4 muxer and its DASH codec
 //! strings say of the same files (`tests/data/codec/make.sh`).
+#![cfg(test)]
 
 use bytes::Bytes;
 use kvs_media::codec::av1::{self, Av1Config};
@@ -199,6 +200,21 @@ fn recovery_points_of_open_groups_are_told_from_idr_pictures() {
 }
 
 #[test]
+fn a_recovery_point_is_found_behind_other_messages_and_none_in_a_broken_unit() {
+    // pic_timing of 3 bytes, one with an escaped zero; user data of 300 bytes; the recovery point with 5 frames; a slice.
+    let user_data = [&[5, 0xff, 45][..], &[7; 300]].concat();
+    let sei = [&[0x06, 1, 4, 0, 0, 3, 1, 9][..], &user_data, &[6, 1, 0x32, 0x80]].concat();
+    let unit = |sei: &[u8]| [&[0, 0, 1][..], sei, &[0, 0, 1, 0x41, 0x9a]].concat();
+    let found = h264::inspect(&unit(&sei), Form::AnnexB).unwrap();
+    assert_eq!(found.random_access, Some(RandomAccess::Recovery { frames: 5 }));
+    assert!(!found.random_access.unwrap().is_clean());
+    for len in 1..sei.len() - 2 {
+        let found = h264::inspect(&unit(&sei[..len]), Form::AnnexB).unwrap();
+        assert!(found.random_access.is_none() && found.has_picture, "{len}");
+    }
+}
+
+#[test]
 fn leading_pictures_of_open_groups_are_found() {
     let is_slice: fn(&[u8]) -> bool = |unit| h265::unit_type(unit) < 32;
     let units = access_units(&sample!("h265-main.h265"), is_slice, 2);
@@ -209,6 +225,28 @@ fn leading_pictures_of_open_groups_are_found() {
     let cra = at(RandomAccess::Cra).unwrap();
     assert!(found[cra + 1].leading && found[cra + 1].skipped_leading);
     assert!(found[..cra].iter().all(|unit| !unit.leading));
+}
+
+#[test]
+fn each_h265_slice_type_is_what_table_7_1_says() {
+    let inspect = |kind: u8| h265::inspect(&[0, 0, 1, kind << 1, 1, 0x80], Form::AnnexB).unwrap();
+    let list = |is: fn(&AccessUnit) -> bool| (0..64).filter(|kind| is(&inspect(*kind))).collect::<Vec<u8>>();
+    assert_eq!(list(|unit| unit.has_picture), (0..32).collect::<Vec<u8>>());
+    assert_eq!(list(|unit| unit.has_parameter_sets), [h265::VPS, h265::SPS, h265::PPS]);
+    assert_eq!(list(|unit| unit.leading), [6, 7, 8, 9]);
+    assert_eq!(list(|unit| unit.skipped_leading), [8, 9]);
+    assert_eq!(list(|unit| unit.discardable), [0, 2, 4, 6, 8, 10, 12, 14]);
+    assert_eq!(list(|unit| unit.random_access == Some(RandomAccess::BrokenLink)), [16, 17, 18]);
+    assert_eq!(list(|unit| unit.random_access == Some(RandomAccess::Idr)), [19, 20]);
+    assert_eq!(list(|unit| unit.random_access == Some(RandomAccess::Cra)), [21]);
+}
+
+#[test]
+fn only_a_shown_new_key_frame_begins_an_av1_group() {
+    let inspect = |head: u8| av1::inspect(&[av1::FRAME << 3 | 2, 1, head]).unwrap().random_access;
+    // show_existing_frame, two bits of frame_type, show_frame.
+    let found: Vec<u8> = (0..16).filter(|bits| inspect(bits << 4).is_some()).collect();
+    assert_eq!(found, [0b0001]);
 }
 
 #[test]
@@ -460,6 +498,30 @@ fn an_hevc_string_leaves_out_trailing_zero_bytes() {
 }
 
 #[test]
+fn the_video_parameter_set_tells_the_frame_rate_where_the_vui_is_silent() {
+    // Main profile, one layer, 3 ordering numbers, no layer sets; 1001 units in a tick of 30000 a second.
+    let ptl = format!("{:08b} {:032b} {:048b} {:08b}", 1, 0x6000_0000_u32, 0x9000_0000_0000_u64, 93);
+    let timing = format!("1 {:032b} {:032b} 0 1", 1_001, 30_000);
+    let vps = SpsBits(String::new()).bits("0000 11 000000 000 1").bits(&"1".repeat(16)).bits(&ptl).bits("1");
+    let vps = vps.ue(4).ue(2).ue(5).bits("000000").ue(0).bits(&timing).bits("0").unit(&[0x40, 1]);
+    assert_eq!(h265::vps_frame_rate(&vps), Some(FrameRate { frames: 30_000, seconds: 1_001 }));
+    let config = HevcConfig::parse(&sample!("h265-main.hvcC")).unwrap();
+    assert_eq!(h265::vps_frame_rate(&config.units(h265::VPS).next().unwrap()[..]), None);
+    assert_eq!(h265::vps_frame_rate(&vps[..20]), None);
+    // A VUI that tells has the last word.
+    let arrays = [
+        vec![vps.into()],
+        config.units(h265::SPS).cloned().collect(),
+        config.units(h265::PPS).cloned().collect(),
+    ];
+    let [vps, sps, pps] = arrays;
+    assert_eq!(
+        HevcConfig::from_parameter_sets(vps, sps, pps).unwrap().picture().unwrap().frame_rate,
+        RATE_25
+    );
+}
+
+#[test]
 fn sets_of_an_enhancement_layer_are_left_to_the_stream() {
     let stream = sample!("h265-main.h265");
     let mut sets = ParameterSets::of(Codec::H265).unwrap();
@@ -589,10 +651,10 @@ proptest! {
         for form in forms {
             let _ = (h264::inspect(&data, form), h265::inspect(&data, form));
         }
-        for head in [0x67_u8, 0x42] {
+        for head in [0x67_u8, 0x42, 0x40] {
             let mut unit = data.clone();
             unit.insert(0, head);
-            let _ = (h264::parse_sps(&unit), h265::parse_sps(&unit));
+            let _ = (h264::parse_sps(&unit), h265::parse_sps(&unit), h265::vps_frame_rate(&unit));
         }
         let _ = (av1::inspect(&data), av1::without_temporal_delimiter(&data), av1::parse_sequence_header(&data));
         prop_assert!(av1::obus(&data).count() <= data.len());

@@ -1,4 +1,5 @@
 //! The table of "Video playback track requirements", row by row.
+#![cfg(test)]
 
 use bytes::Bytes;
 use kvs_media::codec::opus::OpusHead;

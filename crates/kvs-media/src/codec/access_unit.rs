@@ -11,7 +11,7 @@ pub enum RandomAccess {
     Cra,
     /// H.264 recovery point: as CRA when `frames` is zero, else the picture is whole only after that many frames.
     Recovery {
-        /// `recovery_frame_cnt` of the SEI message; `recovery_poc_cnt` has no such part here.
+        /// `recovery_frame_cnt` of the SEI message.
         frames: u32,
     },
 }

@@ -105,7 +105,7 @@ impl Description {
             }
             Codec::H265 => {
                 let config = HevcConfig::parse(private)?;
-                (config.rfc6381(), config.sps()?.picture)
+                (config.rfc6381(), config.picture()?)
             }
             _ => {
                 let config = Av1Config::parse(private)?;

@@ -25,6 +25,7 @@
 
 pub mod aac;
 mod access_unit;
+pub mod adts;
 pub mod av1;
 mod bits;
 pub mod data;
@@ -32,6 +33,7 @@ mod describe;
 mod error;
 pub mod h264;
 pub mod h265;
+mod h265_sets;
 pub mod jpeg;
 pub mod nal;
 pub mod opus;

@@ -231,16 +231,18 @@ impl ParameterSets {
     /// # Errors
     /// [`CodecError::MissingPrivate`] while there is none.
     pub fn picture(&self) -> Result<Picture, CodecError> {
-        let kind = match self.codec {
-            Codec::Av1 => av1::SEQUENCE_HEADER,
-            Codec::H265 => h265::SPS,
-            _ => h264::SPS,
-        };
-        let set = self.sets.iter().find(|set| set.kind == kind).ok_or(CodecError::MissingPrivate)?;
+        let first = |kind| self.sets.iter().find(|set| set.kind == kind).map(|set| &set.unit);
         match self.codec {
-            Codec::Av1 => av1::parse_sequence_header(&set.unit).map(|header| header.picture),
-            Codec::H265 => h265::parse_sps(&set.unit).map(|sps| sps.picture),
-            _ => h264::parse_sps(&set.unit),
+            Codec::Av1 => {
+                let header = first(av1::SEQUENCE_HEADER).ok_or(CodecError::MissingPrivate)?;
+                av1::parse_sequence_header(header).map(|header| header.picture)
+            }
+            Codec::H265 => {
+                let picture = h265::parse_sps(first(h265::SPS).ok_or(CodecError::MissingPrivate)?)?.picture;
+                let frame_rate = picture.frame_rate.or_else(|| h265::vps_frame_rate(first(h265::VPS)?));
+                Ok(Picture { frame_rate, ..picture })
+            }
+            _ => h264::parse_sps(first(h264::SPS).ok_or(CodecError::MissingPrivate)?),
         }
     }
 
