@@ -2,6 +2,16 @@
 //!
 //! The rules are those of the developer guide, "Video playback track requirements". They regard the header only: that
 //! a fragment begins with a key frame and that its private data stays the same, the media itself must show.
+//!
+//! ```
+//! use kvs_media::playback::{Api, check};
+//! use kvs_media::{Track, TrackKind, TrackNumber};
+//!
+//! let video = Track::new(TrackNumber(1), TrackKind::Video, "V_MPEG4/ISO/AVC");
+//! let report = check(&[video]);
+//! let reasons = report.of(Api::GetClip).unwrap_err();
+//! assert_eq!(reasons[0].to_string(), "Missing codec private data in fragment for track 1.");
+//! ```
 
 use std::fmt;
 

@@ -102,6 +102,19 @@ fn g711_and_pcm_silence_is_twenty_milliseconds_of_the_quiet_code() {
 }
 
 #[test]
+fn pcm_in_a_wave_header_is_pcm() {
+    let mut acm = track(Codec::Alaw, WaveFormat { tag: 1, channels: 2, rate: 16_000, bits: 16 }.write());
+    assert_eq!(Codec::of(&acm), Some(Codec::Pcm(PcmFormat::integer(16, false).unwrap())));
+    let found = describe(&acm).unwrap();
+    assert_eq!((found.rfc6381, found.sound), (None, Some(Sound { rate: 16_000, channels: 2 })));
+    assert_eq!(silence(&acm).unwrap().data.len(), 320 * 4);
+    acm.codec_private = WaveFormat { tag: 3, channels: 1, rate: 48_000, bits: 32 }.write();
+    assert_eq!(Codec::of(&acm), PcmFormat::float(32).map(Codec::Pcm));
+    acm.codec_private = WaveFormat { tag: 2, channels: 1, rate: 48_000, bits: 4 }.write();
+    assert_eq!(describe(&acm), Err(CodecError::Unknown("A_MS/ACM".to_owned())));
+}
+
+#[test]
 fn silence_is_empty_for_data_and_none_for_video() {
     let empty = silence(&track(Codec::Data, data::write("application/x-json").unwrap())).unwrap();
     assert!(empty.data.is_empty() && empty.duration.is_zero());

@@ -369,6 +369,12 @@ fn an_sps_that_contradicts_itself_is_read_as_decoders_do() {
     let vui = "1 0 0 0 0 0 0 0 0 1 1 1 1 1 1 1 1";
     let sps = avc_sps(77, 0, 40, 2, 4, (120, 68), vui);
     assert_eq!(h264::parse_sps(&sps).unwrap().width, 1920);
+    // Level 0 and no constraints, whose zeros must be escaped before an id that begins with seven more.
+    let escaped = [&[0x67, 77, 0, 0, 3][..], &[0x01, 0x80]].concat();
+    assert_eq!(
+        h264::parse_sps(&escaped),
+        Err(CodecError::Broken { part: "SPS", rule: "has an id above 31" })
+    );
     // Zeros and garbage after the end.
     let padded = [&avc_sps(77, 0, 40, 2, 1, (120, 68), "0")[..], &[0xaa, 0, 0, 0]].concat();
     assert_eq!(h264::parse_sps(&padded).unwrap().height, 1088);
@@ -471,6 +477,24 @@ fn a_jpeg_tells_its_size() {
             assert_eq!(cut, picture);
         }
     }
+}
+
+#[test]
+fn the_frame_header_of_a_jpeg_is_found_behind_other_segments() {
+    // A JFIF head, fill bytes, a huge comment; 1920x1080, three components at 2x1; then a Huffman table that is no header.
+    let comment = [&[0xff, 0xfe, 0x01, 0x02][..], &[0xd8; 256]].concat();
+    let frame = [0xff, 0xc2, 0, 17, 8, 0x04, 0x38, 0x07, 0x80, 3, 1, 0x21, 0, 2, 0x11, 1, 3, 0x11, 1];
+    let image =
+        [&[0xff, 0xd8, 0xff, 0xe0, 0, 4, 9, 9, 0xff, 0xff, 0xc4, 0, 3, 7][..], &comment, &frame].concat();
+    let picture = jpeg::parse(&image).unwrap();
+    assert_eq!((picture.width, picture.height, picture.chroma), (1920, 1080, Chroma::Yuv422));
+    let empty = [&image[..image.len() - 14], &[0, 0], &image[image.len() - 12..]].concat();
+    assert_eq!(
+        jpeg::parse(&empty),
+        Err(CodecError::Broken { part: "JPEG", rule: "has a picture without pixels" })
+    );
+    let headless = CodecError::Broken { part: "JPEG", rule: "has no frame header before its scan" };
+    assert_eq!(jpeg::parse(&[0xff, 0xd8, 0xff, 0xd9]), Err(headless));
 }
 
 #[test]

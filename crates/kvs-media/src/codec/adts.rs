@@ -1,4 +1,15 @@
 //! ADTS (ISO 14496-3 1.A.2): the transport of AAC without a container.
+//!
+//! ```
+//! # fn main() -> Result<(), kvs_media::codec::CodecError> {
+//! # let buffer: &[u8] = include_bytes!("../../tests/data/codec/aac-mono-16k.aac");
+//! for block in kvs_media::codec::adts::blocks(buffer) {
+//!     let (header, raw) = block?;
+//!     assert_eq!(header.config()?.rfc6381(), "mp4a.40.2");
+//!     assert!(!raw.is_empty());
+//! }
+//! # Ok(()) }
+//! ```
 
 use super::CodecError;
 use super::aac::{AudioSpecificConfig, CHANNELS, RATES};

@@ -41,6 +41,19 @@ pub struct Sound {
 
 /// Describes a track.
 ///
+/// ```
+/// use kvs_media::codec::describe;
+/// use kvs_media::{Track, TrackKind, TrackNumber};
+///
+/// # fn main() -> Result<(), kvs_media::codec::CodecError> {
+/// let mut track = Track::new(TrackNumber(2), TrackKind::Audio, "A_AAC");
+/// track.codec_private = vec![0x12, 0x10].into();
+/// let sound = describe(&track)?;
+/// assert_eq!(sound.rfc6381.as_deref(), Some("mp4a.40.2"));
+/// assert_eq!(sound.sound.map(|shape| shape.rate), Some(44_100));
+/// # Ok(()) }
+/// ```
+///
 /// # Errors
 /// When the codec is not known, or needs private data that is missing or cannot be read.
 pub fn describe(track: &Track) -> Result<Description, CodecError> {

@@ -68,9 +68,10 @@ pub fn parse_sps(unit: &[u8]) -> Result<Picture, CodecError> {
     if unit.len() > usize::from(u16::MAX) {
         return Err(CodecError::Broken { part: "SPS", rule: "is longer than 65535 bytes" });
     }
-    // Level 0 is no level: the reader then measures nothing against the limits of table A-1.
+    // Neither 0 nor 255 is a level: the reader then measures nothing against the limits of table A-1. A zero stays, for it
+    // may be part of an escaped sequence.
     let mut unlimited = unit.to_vec();
-    unlimited.splice(..4, [header, profile, flags, 0]);
+    unlimited.splice(..4, [header, profile, flags, if level == 0 { 0 } else { 0xff }]);
     let read = |vui| SeqParameterSet::from_bits(LenientSps::of(&unlimited, vui));
     let sps = read(true).or_else(|_| read(false)).map_err(|e| sps_error(&e))?;
     picture(&sps, profile, flags, level)
