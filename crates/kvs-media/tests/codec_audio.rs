@@ -56,6 +56,8 @@ fn an_older_id_tells_the_profile_without_private_data() {
     let found = describe(&track).unwrap();
     assert_eq!(found.rfc6381.as_deref(), Some("mp4a.40.1"));
     assert_eq!(found.sound, Some(Sound { rate: 22_050, channels: 2 }));
+    track.codec_id = "A_AAC/MPEG2/LC".to_owned();
+    assert_eq!(describe(&track).unwrap().rfc6381.as_deref(), Some("mp4a.40.2"));
 }
 
 #[test]

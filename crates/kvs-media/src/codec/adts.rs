@@ -196,6 +196,12 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_shorter_than_its_header_is_refused() {
+        let error = CodecError::value(ADTS, "frame_length", 8_u8);
+        assert_eq!(blocks(&[header(1, true, 8), vec![0; 9]].concat()).collect::<Vec<_>>(), [Err(error)]);
+    }
+
+    #[test]
     fn a_frame_that_is_cut_off_is_an_error_after_the_whole_ones() {
         let mut stream = header(1, false, 9);
         stream.extend([1, 2]);

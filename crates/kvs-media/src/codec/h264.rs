@@ -68,10 +68,10 @@ pub fn parse_sps(unit: &[u8]) -> Result<Picture, CodecError> {
     if unit.len() > usize::from(u16::MAX) {
         return Err(CodecError::Broken { part: "SPS", rule: "is longer than 65535 bytes" });
     }
-    // Neither 0 nor 255 is a level: the reader then measures nothing against the limits of table A-1. A zero stays, for it
-    // may be part of an escaped sequence.
+    // 255 is no level: the reader then measures nothing against the limits of table A-1. No escape is torn by it, as the
+    // byte after the level begins an id of at most 31 and is at least 4.
     let mut unlimited = unit.to_vec();
-    unlimited.splice(..4, [header, profile, flags, if level == 0 { 0 } else { 0xff }]);
+    unlimited.splice(..4, [header, profile, flags, 0xff]);
     let read = |vui| SeqParameterSet::from_bits(LenientSps::of(&unlimited, vui));
     let sps = read(true).or_else(|_| read(false)).map_err(|e| sps_error(&e))?;
     picture(&sps, profile, flags, level)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the samples beside this script. Needs ffmpeg (libx264, libx265, libaom-av1, libvpx, libopus) and python3.
+# Makes the samples beside this script. Needs ffmpeg (libx264, libx265, libaom-av1, libsvtav1, librav1e, libvpx) and python3.
 set -eu
 cd "$(dirname "$0")"
 work=$(mktemp -d)
@@ -51,3 +51,5 @@ done
 for name in av1 av1-10bit; do
     ff -i $name.obu -c copy -f mp4 "$work/$name.mp4" && box "$work/$name.mp4" av1C $name.av1C
 done
+
+python3 variants.py "$work" > variants.txt
