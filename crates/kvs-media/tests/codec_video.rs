@@ -551,9 +551,9 @@ fn the_colour_of_vp9_is_read_in_each_profile() {
 
 #[test]
 fn an_av1_sequence_header_with_timing_and_a_decoder_model_is_read() {
-    // Main; timing 1001 of 60000, two ticks a picture (uvlc 010); delays of 6 bits; two operating points.
+    // Main; timing 1001 of 60000, nine ticks a picture (uvlc); delays of 6 bits; two operating points.
     let header =
-        SpsBits(String::new()).bits("000 0 0").bits(&format!("1 {:032b} {:032b} 1 010", 1001, 60_000));
+        SpsBits(String::new()).bits("000 0 0").bits(&format!("1 {:032b} {:032b} 1 0001001", 1001, 60_000));
     let header = header.bits(&format!("1 00101 {:032b} 00000 00000", 1)).bits("1 00001");
     let header = header.bits("000000000001 01001 1 1 000000 000000 0 1 0011").bits("000000000011 00101 0 0");
     // 1920 and 1080 in 11 bits each; frame ids; the tools, with screen content chosen per frame and an order hint.
@@ -570,7 +570,7 @@ fn an_av1_sequence_header_with_timing_and_a_decoder_model_is_read() {
         width: 1920,
         height: 1080,
         pixel_aspect: None,
-        frame_rate: FrameRate::new(60_000, 2_002),
+        frame_rate: FrameRate::new(60_000, 9_009),
         ..picture(0, 10, Chroma::Yuv420, 0, 9)
     };
     assert_eq!(found.picture, expected);

@@ -193,7 +193,8 @@ mod tests {
         assert!(packet_duration(&[]).is_err());
         assert!(packet_duration(&[0xfb]).is_err());
         assert!(packet_duration(&[0xfb, 0]).is_err());
-        assert!(packet_duration(&[0xfb, 7]).is_err());
+        assert_eq!(packet_duration(&[0x83, 48]), Ok(Duration::from_millis(120)));
+        assert!(packet_duration(&[0x83, 49]).is_err());
     }
 
     prop_compose! {
