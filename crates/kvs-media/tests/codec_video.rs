@@ -9,7 +9,7 @@ use kvs_media::codec::h265::{self, HevcConfig, ProfileTierLevel, UnitArray};
 use kvs_media::codec::vp::{self, FrameHead};
 use kvs_media::codec::{
     AccessUnit, Chroma, Codec, CodecError, Description, Form, FrameRate, LengthSize, ParameterSets, Picture,
-    RandomAccess, describe, jpeg, nal,
+    RandomAccess, describe, jpeg, nal, random_access,
 };
 use kvs_media::{Track, TrackNumber, VideoShape};
 use proptest::prelude::*;
@@ -363,6 +363,33 @@ fn private_data_for_short_lengths_is_rewritten_for_long_ones() {
 }
 
 #[test]
+fn padding_behind_a_set_is_no_change() {
+    let config = AvcConfig::parse(&sample!("h264-high.avcC")).unwrap();
+    let padded = AvcConfig { sps: vec![[&config.sps[0][..], &[0, 0]].concat().into()], ..config };
+    let private = padded.write().unwrap();
+    let mut sets = ParameterSets::of(Codec::H264).unwrap();
+    sets.push_private(&private).unwrap();
+    assert!(!sets.push(&sample!("h264-high.h264"), Form::AnnexB).unwrap().changed);
+    assert_eq!(sets.codec_private().unwrap(), private);
+}
+
+#[test]
+fn a_frame_of_any_codec_tells_whether_it_is_a_key_frame() {
+    let idr = Ok(Some(RandomAccess::Idr));
+    for (codec, stream, ..) in sequences() {
+        assert_eq!(random_access(codec, &stream, Form::AnnexB), idr);
+    }
+    for (codec, file) in [(Codec::Vp8, sample!("vp8.ivf")), (Codec::Vp9, sample!("vp9.ivf"))] {
+        let found: Vec<_> =
+            ivf(&file).into_iter().map(|frame| random_access(codec, frame, LENGTHS)).collect();
+        assert_eq!(found, [idr.clone(), Ok(None), Ok(None)]);
+    }
+    assert_eq!(random_access(Codec::Mjpeg, &[], LENGTHS), idr);
+    assert_eq!(random_access(Codec::Data, &[], LENGTHS), idr);
+    assert!(random_access(Codec::H264, &[0, 0, 0, 9], LENGTHS).is_err());
+}
+
+#[test]
 fn there_is_no_private_data_before_all_sets_have_come() {
     let config = AvcConfig::parse(&sample!("h264-high.avcC")).unwrap();
     let mut sets = ParameterSets::of(Codec::H264).unwrap();
@@ -661,9 +688,11 @@ fn an_h265_sps_with_everything_in_it_is_read_to_its_end() {
     }
     // AMP, SAO; PCM of 8 bits.
     sps = sps.bits("1 1").bits("1 0111 0111").ue(0).ue(0).bits("0");
-    // Two sets of reference pictures: two before and one after; then one predicted from it, which keeps two of four.
-    sps = sps.ue(2).ue(2).ue(1).ue(0).bits("1").ue(0).bits("1").ue(0).bits("1");
-    sps = sps.bits("1 0").ue(0).bits("1 01 00 1");
+    // Two sets of reference pictures: two before and one after; then one predicted from it, which keeps two of four; one
+    // from that.
+    sps = sps.ue(3).ue(2).ue(1).ue(0).bits("1").ue(0).bits("1").ue(0).bits("1");
+    sps = sps.bits("1 0").ue(0).bits("1 00 00 1");
+    sps = sps.bits("1 0").ue(0).bits("1 01 1");
     // One long-term picture of 8 bits; temporal MVP, strong smoothing.
     sps = sps.bits("1").ue(1).bits("10101010 1").bits("1 1");
     // VUI: 4:3 pixels by number, overscan, signal type with colours, chroma place, default window.

@@ -1,5 +1,8 @@
 //! What an access unit is to a reader who begins with it.
 
+use super::vp::{self, FrameHead};
+use super::{Codec, CodecError, Form, av1, h264, h265};
+
 /// A place where decoding can begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RandomAccess {
@@ -43,4 +46,27 @@ pub struct AccessUnit {
     pub skipped_leading: bool,
     /// No other picture refers to it, so that a reader in a hurry may leave it out.
     pub discardable: bool,
+}
+
+/// Whether and how decoding can begin with a frame of any codec; `form` matters to H.264 and H.265 only.
+///
+/// # Errors
+/// When the frame cannot be read as far as it tells.
+pub fn random_access(codec: Codec, frame: &[u8], form: Form) -> Result<Option<RandomAccess>, CodecError> {
+    let key = |head| matches!(head, FrameHead::Key(_)).then_some(RandomAccess::Idr);
+    match codec {
+        Codec::H264 => h264::inspect(frame, form).map(|unit| unit.random_access),
+        Codec::H265 => h265::inspect(frame, form).map(|unit| unit.random_access),
+        Codec::Av1 => av1::inspect(frame).map(|unit| unit.random_access),
+        Codec::Vp8 => vp::vp8(frame).map(key),
+        Codec::Vp9 => vp::vp9(frame).map(key),
+        // Each frame stands alone: a picture, a piece of sound, a sample of data.
+        Codec::Mjpeg
+        | Codec::Aac
+        | Codec::Opus
+        | Codec::Alaw
+        | Codec::Mulaw
+        | Codec::Pcm(_)
+        | Codec::Data => Ok(Some(RandomAccess::Idr)),
+    }
 }

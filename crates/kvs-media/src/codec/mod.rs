@@ -44,7 +44,7 @@ mod silence;
 pub mod vp;
 pub mod wave;
 
-pub use access_unit::{AccessUnit, RandomAccess};
+pub use access_unit::{AccessUnit, RandomAccess, random_access};
 pub use describe::{Description, Sound, describe};
 pub use error::CodecError;
 pub use id::Codec;

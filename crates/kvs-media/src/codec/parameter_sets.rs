@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::av1::{self, Av1Config};
 use super::h264::{self, AvcConfig};
 use super::h265::{self, HevcConfig};
+use super::nal::trim_trailing_zeros;
 use super::{AccessUnit, Codec, CodecError, Form, LengthSize, Picture};
 
 /// All sets of a stream together. Encoders need a few hundred bytes; private data of the service ends at 1 MiB.
@@ -121,6 +122,8 @@ impl ParameterSets {
     }
 
     fn push_h264_unit(&mut self, unit: &[u8]) -> Result<bool, CodecError> {
+        // The padding of a set is no part of it: the same set comes without in Annex B.
+        let unit = trim_trailing_zeros(unit);
         match h264::unit_type(unit) {
             h264::SPS => {
                 self.put(h264::SPS, h264::sps_id(unit)?, unit, |unit| h264::parse_sps(unit).map(drop))
@@ -131,6 +134,7 @@ impl ParameterSets {
     }
 
     fn push_h265_unit(&mut self, unit: &[u8]) -> Result<bool, CodecError> {
+        let unit = trim_trailing_zeros(unit);
         let kind = h265::unit_type(unit);
         if h265::layer(unit) != 0 {
             return Ok(false);
