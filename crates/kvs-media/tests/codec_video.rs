@@ -688,11 +688,11 @@ fn an_h265_sps_with_everything_in_it_is_read_to_its_end() {
     }
     // AMP, SAO; PCM of 8 bits.
     sps = sps.bits("1 1").bits("1 0111 0111").ue(0).ue(0).bits("0");
-    // Two sets of reference pictures: two before and one after; then one predicted from it, which keeps two of four; one
-    // from that.
+    // Sets of reference pictures: two before and one after; one predicted from it, of which a kept picture becomes the
+    // current one and drops out; one from that, which then has two entries.
     sps = sps.ue(3).ue(2).ue(1).ue(0).bits("1").ue(0).bits("1").ue(0).bits("1");
     sps = sps.bits("1 0").ue(0).bits("1 00 00 1");
-    sps = sps.bits("1 0").ue(0).bits("1 01 1");
+    sps = sps.bits("1 0").ue(0).bits("1 01");
     // One long-term picture of 8 bits; temporal MVP, strong smoothing.
     sps = sps.bits("1").ue(1).bits("10101010 1").bits("1 1");
     // VUI: 4:3 pixels by number, overscan, signal type with colours, chroma place, default window.

@@ -207,33 +207,55 @@ fn scaling_list_data(bits: &mut Bits<Rbsp<'_>>) -> Result<(), CodecError> {
     Ok(())
 }
 
-/// 7.3.7 and 7.4.8, as far as the number of pictures in each set, on which the length of the next depends.
+/// 7.3.7 and 7.4.8: a set may be predicted from the one before, and its length depends on which pictures that one holds.
 fn short_term_ref_pic_sets(bits: &mut Bits<Rbsp<'_>>) -> Result<(), CodecError> {
-    let mut pictures = 0_u32;
+    // Distances in picture order: the past from the nearest on, then the future from the nearest on.
+    let mut set: Vec<i32> = Vec::new();
     for index in 0..bits.ue(64, "num_short_term_ref_pic_sets")? {
         if index > 0 && bits.flag("inter_ref_pic_set_prediction_flag")? {
-            bits.skip(1, "delta_rps_sign")?;
-            bits.skip_ue("abs_delta_rps_minus1")?;
-            let mut kept = 0;
-            for _ in 0..=pictures {
-                let used = bits.flag("used_by_curr_pic_flag")?;
-                if used || bits.flag("use_delta_flag")? {
-                    kept += 1;
+            predict_ref_pic_set(bits, &mut set)?;
+        } else {
+            set.clear();
+            let past = bits.ue(16, "num_negative_pics")?;
+            let future = bits.ue(16, "num_positive_pics")?;
+            for (count, sign) in [(past, -1), (future, 1)] {
+                let mut distance = 0_i32;
+                for _ in 0..count {
+                    distance = distance.saturating_add(step(bits, "delta_poc_minus1")?);
+                    set.push(sign * distance);
+                    bits.skip(1, "used_by_curr_pic_flag")?;
                 }
             }
-            pictures = kept;
-        } else {
-            pictures = bits.ue(16, "num_negative_pics")? + bits.ue(16, "num_positive_pics")?;
-            for _ in 0..pictures {
-                bits.skip_ue("delta_poc_minus1")?;
-                bits.skip(1, "used_by_curr_pic_flag")?;
-            }
         }
-        if pictures > 32 {
-            return Err(CodecError::value("SPS", "NumDeltaPocs", pictures));
+        if set.len() > 32 {
+            return Err(CodecError::value("SPS", "NumDeltaPocs", set.len() as u64));
         }
     }
     Ok(())
+}
+
+/// Moves each picture of the set, and the one that the set belonged to, by `deltaRps`; keeps those that are flagged and are
+/// not the current picture (7-61, 7-62).
+fn predict_ref_pic_set(bits: &mut Bits<Rbsp<'_>>, set: &mut Vec<i32>) -> Result<(), CodecError> {
+    let sign = if bits.flag("delta_rps_sign")? { -1 } else { 1 };
+    let delta = sign * step(bits, "abs_delta_rps_minus1")?;
+    set.push(0);
+    let mut kept = Vec::with_capacity(set.len());
+    for distance in set.iter() {
+        let used = bits.flag("used_by_curr_pic_flag")?;
+        let moved = distance.saturating_add(delta);
+        if (used || bits.flag("use_delta_flag")?) && moved != 0 {
+            kept.push(moved);
+        }
+    }
+    kept.sort_unstable_by_key(|distance| (*distance > 0, distance.unsigned_abs()));
+    *set = kept;
+    Ok(())
+}
+
+fn step(bits: &mut Bits<Rbsp<'_>>, field: &'static str) -> Result<i32, CodecError> {
+    let minus_1 = bits.ue(32_767, field)?;
+    Ok(i32::try_from(minus_1).unwrap_or(32_767).saturating_add(1))
 }
 
 /// E.2.1.
