@@ -108,7 +108,10 @@ fuzz_target!(|input: Input| {
     cutter.set_tracks(tracks(0b0111_0111), &mut steps);
     service.take(None, &mut steps, &rules);
     for number in 0..4 {
-        lanes.add(TrackNumber(number), if number == 2 { Pace::Sparse } else { Pace::Steady });
+        lanes.add(
+            TrackNumber(number),
+            [Pace::Leading, Pace::Steady, Pace::Sparse, Pace::Leading][number as usize],
+        );
     }
     for act in input.acts {
         match act {

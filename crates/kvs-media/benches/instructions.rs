@@ -57,7 +57,7 @@ fn interleave_and_cut(frames: i64) -> u64 {
     let mut steps = Vec::with_capacity(16);
     let rule = |number, kind| TrackRule { number, kind, can_be_filled: false };
     cutter.set_tracks([rule(TRACK, TrackKind::Video), rule(sound, TrackKind::Audio)], &mut steps);
-    lanes.add(TRACK, Pace::Steady);
+    lanes.add(TRACK, Pace::Leading);
     lanes.add(sound, Pace::Steady);
     for index in 0..frames / 2 {
         let nanos = index * 33_000_000;

@@ -8,6 +8,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::process::ExitCode;
 
 use bytes::Bytes;
+use kvs_media::codec::describe;
 use kvs_media::mkv::{Delivery, Event, FrameHead, Header, Limits, ReadError, Reader, Tag, TagValue};
 use kvs_media::time::{Timecode, TimecodeScale};
 use kvs_media::{Track, TrackKind};
@@ -178,6 +179,14 @@ impl<W: Write> Dump<W> {
             write!(self.out, " {} Hz {} channels", audio.rate, audio.channels)?;
         }
         write!(self.out, ", {} bytes of private data", track.codec_private.len())?;
+        match describe(track) {
+            Ok(description) => {
+                if let Some(codec) = description.rfc6381 {
+                    write!(self.out, ", {codec}")?;
+                }
+            }
+            Err(error) => write!(self.out, ", {error}")?,
+        }
         if !track.name.is_empty() {
             write!(self.out, ", {:?}", track.name)?;
         }

@@ -115,7 +115,7 @@ fn interleaving_and_cutting_a_frame_allocates_nothing() {
     let mut steps = Vec::with_capacity(16);
     let rule = |number, kind| TrackRule { number, kind, can_be_filled: false };
     cutter.set_tracks([rule(TRACK, TrackKind::Video), rule(sound, TrackKind::Audio)], &mut steps);
-    lanes.add(TRACK, Pace::Steady);
+    lanes.add(TRACK, Pace::Leading);
     lanes.add(sound, Pace::Steady);
     let mut run = |from: i64, to: i64| {
         for index in from..to {

@@ -107,10 +107,9 @@ pub enum Step {
 /// session; its earliest time is after the latest time of the fragment before; no time is further from the
 /// beginning of its fragment than a block can say; no rule of [`Rules`] is broken.
 ///
-/// A fragment that would lack a frame of a track gets a *filler* (a block marked invisible and discardable, which
-/// our readers drop again) where the codec has one: that keeps the session, and a sensor that speaks once a minute
-/// costs a few bytes a fragment. A video track cannot be filled: when it stays silent, the next session leaves it
-/// out until it is back with a key frame.
+/// A fragment that would lack a frame of a track gets a [`Filler`](super::Filler) where the codec has one: that keeps
+/// the session, and a sensor that speaks once a minute costs a few bytes a fragment. Pictures cannot be filled: while
+/// there are none, sessions leave their track out, and a key frame brings it back. Sound never waits for pictures.
 ///
 /// It sets no timer: [`deadline`](Self::deadline) says when to call [`poll`](Self::poll).
 ///
@@ -144,8 +143,8 @@ pub struct Cutter {
     cause: CutCause,
     /// End the fragment at the next key frame, however short it is.
     split: bool,
-    /// Frames cannot go out because no key frame has come.
-    waiting: Option<Waiting>,
+    /// While pictures cannot go out because no key frame has come: the tick at which one was last asked for.
+    asked: Option<i64>,
     counts: Counts,
 }
 
@@ -184,14 +183,6 @@ impl TrackState {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    /// The tick of the first frame that could not go out.
-    since: i64,
-    /// The tick at which a key frame was last asked for.
-    asked: i64,
-}
-
 #[derive(Debug)]
 struct Fragment {
     /// The cluster's time.
@@ -226,7 +217,7 @@ impl Cutter {
             floor: 0,
             cause: CutCause::Tracks,
             split: false,
-            waiting: None,
+            asked: None,
             counts: Counts::default(),
         }
     }
@@ -245,7 +236,7 @@ impl Cutter {
             let known = old.iter().position(|track| track.rule == rule).map(|index| old.swap_remove(index));
             self.tracks.push(known.unwrap_or_else(|| TrackState::new(rule)));
         }
-        self.waiting = None;
+        self.asked = None;
         self.end_session();
     }
 
@@ -330,32 +321,15 @@ impl Cutter {
             self.end_session();
             self.repair(Repair::Rejoined(frame.track), steps);
         }
-        let driver = self.driver();
-        // A stream begins with a picture. Later, sound does not wait for pictures that are late.
-        let waits_for_driver = driver
-            .filter(|driver| *driver != index)
-            .and_then(|driver| self.tracks.get(driver))
-            .is_some_and(|driver| driver.is_video() && driver.latest.is_none());
-        if decodable && !waits_for_driver {
-            return true;
+        if !decodable {
+            // Asked for at once, and again every while.
+            let again = self.rules.scale.ticks_in(self.rules.key_wanted);
+            if self.asked.is_none_or(|asked| tick.saturating_sub(asked) >= again) {
+                steps.push(Step::KeyFrameWanted);
+                self.asked = Some(tick);
+            }
         }
-        let ticks = |span| self.rules.scale.ticks_in(span);
-        let key_wanted = ticks(self.rules.key_wanted);
-        let asked = self.waiting.map(|waiting| waiting.asked);
-        let ask = asked.is_none_or(|asked| tick.saturating_sub(asked) >= key_wanted);
-        let since = self.waiting.map_or(tick, |waiting| waiting.since);
-        self.waiting = Some(Waiting { since, asked: asked.filter(|_| !ask).unwrap_or(tick) });
-        if ask {
-            steps.push(Step::KeyFrameWanted);
-        }
-        if decodable
-            && tick.saturating_sub(since) > ticks(self.rules.silence)
-            && let Some(driver) = driver
-        {
-            self.leave_out(driver, steps);
-            return true;
-        }
-        false
+        decodable
     }
 
     /// Whether the fragment has to end before this frame, and for what.
@@ -417,7 +391,7 @@ impl Cutter {
         if let Some(driver) = self.driver().filter(|driver| *driver != index)
             && let Some(state) = self.tracks.get(driver)
             && state.is_video()
-            && state.latest.is_some_and(|latest| tick.saturating_sub(latest) > silence)
+            && state.latest.is_none_or(|latest| tick.saturating_sub(latest) > silence)
         {
             self.leave_out(driver, steps);
         }
@@ -478,8 +452,8 @@ impl Cutter {
             && !fragment.key_wanted
             && elapsed >= self.rules.scale.ticks_in(self.rules.key_wanted);
         fragment.key_wanted |= ask;
-        if drives {
-            self.waiting = None;
+        if is_video {
+            self.asked = None;
         }
         if let Some(cause) = unproven.filter(|_| is_video && !frame.key) {
             self.repair(Repair::CutWithoutKey(cause), steps);

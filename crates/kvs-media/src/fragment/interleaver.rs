@@ -9,7 +9,10 @@ use crate::time::{Monotonic, RunningTime};
 /// Whether others wait for a track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// It has a frame every moment: pictures, sound. Others wait for it, but never longer than the bound.
+    /// It has a frame every moment, and fragments begin with its key frames: pictures. As [`Steady`](Self::Steady),
+    /// and its first key frame goes before all that is waiting, so that the stream begins with it.
+    Leading,
+    /// It has a frame every moment: sound. Others wait for it, but never longer than the bound.
     Steady,
     /// It speaks when it has something to say: sensor data, events. Nothing waits for it.
     Sparse,
@@ -44,8 +47,8 @@ impl Timing {
 /// changes.
 ///
 /// It sets no timer: after every call, [`deadline`](Self::deadline) says when to call [`pop`](Self::pop) again if
-/// nothing else happens. Of frames at the same time, that of the track which was added first goes first, so that a
-/// key frame goes before the sound that belongs to it.
+/// nothing else happens. Of frames at the same time, that of the track which was added first goes first: add pictures
+/// first, so that a key frame goes before the sound that belongs to it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -56,17 +59,17 @@ impl Timing {
 /// let (video, audio) = (TrackNumber(1), TrackNumber(2));
 /// let at = |ms: i64| Timing::at(RunningTime::from_nanos(ms * 1_000_000));
 /// let mut lanes = Interleaver::new(Duration::from_secs(1));
-/// lanes.add(video, Pace::Steady);
+/// lanes.add(video, Pace::Leading);
 /// lanes.add(audio, Pace::Steady);
 /// let now = Monotonic::default();
 /// lanes.push(video, at(33), now, "picture");
 /// assert_eq!(lanes.pop(now), None);
-/// lanes.push(audio, at(20), now, "sound");
-/// assert_eq!(lanes.pop(now), Some((audio, "sound")));
-/// // The next sound may come before the picture: it waits, for a second at the most.
+/// lanes.push(audio, at(40), now, "sound");
+/// assert_eq!(lanes.pop(now), Some((video, "picture")));
+/// // The next picture may come before the sound: it waits, for a second at the most.
 /// assert_eq!(lanes.pop(now), None);
 /// let late = lanes.deadline().unwrap();
-/// assert_eq!(lanes.pop(late), Some((video, "picture")));
+/// assert_eq!(lanes.pop(late), Some((audio, "sound")));
 /// ```
 #[derive(Debug)]
 pub struct Interleaver<T> {
@@ -102,7 +105,7 @@ impl<T> Lane<T> {
     /// The place of a frame in the common order; never before that of the frame that was pushed before it.
     fn order(&self, timing: Timing) -> RunningTime {
         let Timing { pts, dts, key, leading } = timing;
-        let order = match (key, leading) {
+        let order = match (key, leading && self.pace == Pace::Leading) {
             // A fragment begins here: what is shown earlier, of any track, belongs to the fragment before.
             (true, false) => pts,
             // Its leading pictures are shown after all that was shown before, and the fragment begins with the
@@ -120,7 +123,7 @@ impl<T> Lane<T> {
 
     /// Whether a frame of another track at `order` has to wait for this one.
     fn holds(&self, order: RunningTime) -> bool {
-        self.pace == Pace::Steady
+        self.pace != Pace::Sparse
             && !self.silent
             && !self.ended
             && self.queue.is_empty()
@@ -161,14 +164,19 @@ impl<T> Interleaver<T> {
     /// Takes a frame. One of a track that was not added comes back.
     pub fn push(&mut self, track: TrackNumber, timing: Timing, now: Monotonic, item: T) -> Option<T> {
         let max_skew = self.max_skew;
+        let earliest = self.lanes.iter().filter_map(|lane| lane.queue.front()).map(|first| first.order).min();
         let Some(lane) = self.lane(track) else { return Some(item) };
-        let order = lane.order(timing);
+        let reached = lane.order(timing);
+        let begins = lane.pace == Pace::Leading && lane.shown.is_none() && timing.key;
+        let order = earliest
+            .filter(|_| begins)
+            .map_or(reached, |earliest| earliest.saturating_sub(Duration::from_nanos(1)).min(reached));
         if lane.silent {
-            let gap = lane.reached.and_then(|reached| order.since(reached));
+            let gap = lane.reached.and_then(|before| reached.since(before));
             lane.silent = gap.is_none_or(|gap| gap >= max_skew);
         }
         lane.ended = false;
-        lane.reached = Some(order);
+        lane.reached = Some(reached);
         lane.shown = Some(lane.shown.map_or(timing.pts, |shown| shown.max(timing.pts)));
         lane.queue.push_back(Waiting { order, arrived: now, item });
         None

@@ -5,9 +5,11 @@
 //! to them; neither holds a payload that it does not have to.
 
 mod cutter;
+mod filler;
 mod interleaver;
 mod repair;
 
 pub use cutter::{Arrival, Cutter, Rules, Step, TrackRule};
+pub use filler::{Filler, is_filler};
 pub use interleaver::{Interleaver, Pace, Timing};
 pub use repair::{Counts, CutCause, Discard, Repair};

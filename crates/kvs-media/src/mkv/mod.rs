@@ -8,6 +8,7 @@
 mod block;
 mod element;
 mod error;
+mod event;
 mod header;
 mod ids;
 mod reader;
@@ -16,8 +17,9 @@ mod vint;
 mod writer;
 
 pub use error::{ReadError, ReadErrorKind};
+pub use event::{Cluster, Event, Frame, FrameHead, Tags};
 pub use header::{Header, Info};
 pub use ids::{Id, Path};
-pub use reader::{Cluster, Delivery, Event, Frame, FrameHead, Limits, Reader, Tags};
+pub use reader::{Delivery, Limits, Reader};
 pub use tags::{END_OF_FRAGMENT, SimpleTag, Sizes, Tag, TagValue, write as write_tags};
 pub use writer::{Block, Head, WriteError, Writer};
