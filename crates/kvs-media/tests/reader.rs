@@ -251,7 +251,7 @@ fn every_fault_is_named_with_its_place() {
     let huge = 1 << 50;
     let rows: Vec<(&str, Vec<u8>, Kind, u64, &str)> = vec![
         ("no id", vec![0x00, 0x80], Kind::NotEbml, 0, "the top level"),
-        ("a cluster first", after(&[]).split_off(4 + 4 + 7 + 5), Kind::NotEbml, 0, "Tracks"),
+        ("tracks first", after(&[]).split_off(4 + 4 + 7 + 5), Kind::NotEbml, 0, "the top level"),
         ("another format", ebml(&[0x42, 0x82, 0x83, b'a', b'v', b'i']), Kind::NotMatroska, 0, "EBML"),
         ("long ids", ebml(&[0x42, 0xF2, 0x81, 5]), Kind::UnsupportedEbml, 0, "EBML"),
         ("an EBML header without size", [EBML, &[0xFF]].concat(), Kind::UnknownSize(Id::EBML), 0, "EBML"),

@@ -373,7 +373,7 @@ impl Reader {
             (id, Some(_)) if id.place().is_none() => self.skip(found),
             (id, Some(_)) => Err(self.error(found, ReadErrorKind::Unexpected(id))),
             (id, None) if found.offset > 0 => Err(self.error(found, ReadErrorKind::Unexpected(id))),
-            (_, None) => Err(self.error(found, ReadErrorKind::NotEbml)),
+            (_, None) => Err(ReadErrorKind::NotEbml.at(found.offset, self.path())),
         }
     }
 
