@@ -6,7 +6,7 @@ use kvs_media::mkv::{Delivery, Event, Frame, FrameHead, Limits, ReadError, Reade
 use libfuzzer_sys::fuzz_target;
 
 const LIMITS: Limits =
-    Limits { header_bytes: 16 << 10, tags_bytes: 4 << 10, frame_bytes: 32 << 10, tracks: 8 };
+    Limits { header_bytes: 16 << 10, tags_bytes: 4 << 10, frame_bytes: 32 << 10, tracks: 8, tags: 50 };
 
 fn read(bytes: &Bytes, delivery: Delivery, length: usize) -> (Vec<Event>, Result<(), ReadError>) {
     let mut reader = Reader::new(LIMITS, delivery);

@@ -52,11 +52,11 @@ fn write_heads(frames: i64) -> usize {
 #[bench::two_tracks(args = (FRAMES), config = limit(650))]
 fn interleave_and_cut(frames: i64) -> u64 {
     let sound = TrackNumber(2);
-    let mut lanes = Interleaver::new(Duration::from_secs(1));
-    let mut cutter = Cutter::new(Rules::default());
+    let mut lanes = Interleaver::new(Duration::from_secs(1), Duration::from_millis(1));
+    let mut cutter = Cutter::new(Rules::default()).unwrap();
     let mut steps = Vec::with_capacity(16);
-    let rule = |number, kind| TrackRule { number, kind, can_be_filled: false };
-    cutter.set_tracks([rule(TRACK, TrackKind::Video), rule(sound, TrackKind::Audio)], &mut steps);
+    let rule = |number, kind| TrackRule { number, kind };
+    cutter.set_tracks([rule(TRACK, TrackKind::Video), rule(sound, TrackKind::Audio)], &mut steps).unwrap();
     lanes.add(TRACK, Pace::Leading);
     lanes.add(sound, Pace::Steady);
     for index in 0..frames / 2 {
@@ -66,8 +66,15 @@ fn interleave_and_cut(frames: i64) -> u64 {
             let _ =
                 lanes.push(track, Timing::at(RunningTime::from_nanos(nanos)), now, (nanos, index % 30 == 0));
         }
-        while let Some((track, (nanos, key))) = lanes.pop(now) {
-            cutter.push(Arrival { track, pts: Utc::from_nanos(nanos), key, size: SIZE }, now, &mut steps);
+        let arrival = |track, &(nanos, key): &(i64, bool)| Arrival {
+            track,
+            pts: Utc::from_nanos(nanos),
+            key,
+            size: SIZE,
+            stray: false,
+        };
+        while let Some(released) = lanes.pop(now, |track, frame| cutter.begins(arrival(track, frame), now)) {
+            cutter.push(arrival(released.track, &released.item), now, &mut steps);
             steps.clear();
         }
     }

@@ -85,8 +85,13 @@ impl<W: Write> Dump<W> {
     /// Prints what `input` holds. False when it holds an error.
     fn run(&mut self, mut input: impl Read) -> io::Result<bool> {
         // A person wants to see what is there, even where the service would refuse it.
-        let limits =
-            Limits { header_bytes: 256 << 20, tags_bytes: 64 << 20, frame_bytes: 256 << 20, tracks: 1_000 };
+        let limits = Limits {
+            header_bytes: 256 << 20,
+            tags_bytes: 64 << 20,
+            frame_bytes: 256 << 20,
+            tracks: 1_000,
+            tags: 1_000_000,
+        };
         let mut reader = Reader::new(limits, Delivery::Parts);
         let mut buffer = vec![0; 64 << 10];
         loop {
@@ -171,7 +176,7 @@ impl<W: Write> Dump<W> {
             TrackKind::Metadata => "data",
             _ => "other",
         };
-        write!(self.out, "  track {} {kind} {}", track.number, track.codec_id)?;
+        write!(self.out, "  track {} {kind} {}", track.number, track.codec_id.escape_debug())?;
         if let Some(video) = track.video {
             write!(self.out, " {}x{}", video.width, video.height)?;
         }
@@ -205,9 +210,11 @@ impl<W: Write> Dump<W> {
         }
         writeln!(self.out, "tags")?;
         for pair in pairs {
+            // A producer's text is no command to a terminal.
+            let name = pair.name.escape_debug();
             match &pair.value {
-                TagValue::Text(text) => writeln!(self.out, "  {} = {text}", pair.name)?,
-                TagValue::Binary(bytes) => writeln!(self.out, "  {} = {} bytes", pair.name, bytes.len())?,
+                TagValue::Text(text) => writeln!(self.out, "  {name} = {}", text.escape_debug())?,
+                TagValue::Binary(bytes) => writeln!(self.out, "  {name} = {} bytes", bytes.len())?,
             }
         }
         Ok(())

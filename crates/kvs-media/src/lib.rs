@@ -62,11 +62,11 @@
 //!     Track::new(TrackNumber(1), TrackKind::Video, "V_VP8"),
 //!     Track::new(TrackNumber(2), TrackKind::Metadata, "D_KVS/CAPS"),
 //! ];
-//! let mut lanes = Interleaver::new(Duration::from_millis(500));
+//! let mut lanes = Interleaver::new(Duration::from_secs(1), Duration::from_millis(1));
 //! lanes.add(TrackNumber(1), Pace::Leading);
 //! lanes.add(TrackNumber(2), Pace::Sparse);
-//! let (mut cutter, mut steps) = (Cutter::new(Rules::default()), Vec::new());
-//! cutter.set_tracks(tracks.iter().map(TrackRule::of), &mut steps);
+//! let (mut cutter, mut steps) = (Cutter::new(Rules::default())?, Vec::new());
+//! cutter.set_tracks(tracks.iter().map(TrackRule::of), &mut steps)?;
 //! let (mut writer, mut wire) = (None, Vec::new());
 //!
 //! // On a streaming thread: where the payload lies, when it is shown, and what kind of frame it is.
@@ -76,8 +76,16 @@
 //! lanes.push(TrackNumber(1), timing, now, (pts, payload));
 //!
 //! // In the task that sends, until `lanes.deadline()` or `cutter.deadline()` or the next frame.
-//! while let Some((track, (pts, payload))) = lanes.pop(now) {
-//!     let frame = Arrival { track, pts, key: timing.key, size: payload.len() };
+//! let arrival = |track, &(pts, payload): &(Utc, &[u8])| Arrival {
+//!     track,
+//!     pts,
+//!     key: timing.key,
+//!     size: payload.len(),
+//!     stray: false,
+//! };
+//! while let Some(released) = lanes.pop(now, |track, frame| cutter.begins(arrival(track, frame), now)) {
+//!     let (track, (_, payload)) = (released.track, released.item);
+//!     let frame = Arrival { stray: released.stray, ..arrival(track, &released.item) };
 //!     cutter.push(frame, now, &mut steps);
 //!     # cutter.finish(&mut steps);
 //!     for step in steps.drain(..) {
@@ -92,7 +100,7 @@
 //!             step => {
 //!                 let Some(writer) = &mut writer else { continue };
 //!                 match step {
-//!                     Step::BeginFragment(timecode) => wire.extend_from_slice(&writer.cluster(timecode)?),
+//!                     Step::BeginFragment { timecode, .. } => wire.extend_from_slice(&writer.cluster(timecode)?),
 //!                     Step::Frame(timecode) => {
 //!                         let block = Block { key: frame.key, ..Block::new(track, timecode) };
 //!                         wire.extend_from_slice(&writer.frame(block, payload.len())?);
@@ -116,7 +124,7 @@
 //!     }
 //! }
 //! # assert_eq!(cutter.counts().fillers, 1);
-//! # Ok::<(), kvs_media::mkv::WriteError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # A source reads a stream back

@@ -1,6 +1,8 @@
 //! What a frame costs: no allocation, and no copy of its payload.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use kvs_media::fragment::{Arrival, Cutter, Interleaver, Pace, Rules, Timing, TrackRule};
 use kvs_media::mkv::{Block, Delivery, Event, Info, Limits, Reader, Writer};
@@ -110,11 +112,11 @@ fn writing_a_frame_allocates_nothing() {
 #[test]
 fn interleaving_and_cutting_a_frame_allocates_nothing() {
     let sound = TrackNumber(2);
-    let mut lanes = Interleaver::new(std::time::Duration::from_secs(1));
-    let mut cutter = Cutter::new(Rules::default());
+    let mut lanes = Interleaver::new(Duration::from_secs(1), Duration::from_millis(1));
+    let mut cutter = Cutter::new(Rules::default()).unwrap();
     let mut steps = Vec::with_capacity(16);
-    let rule = |number, kind| TrackRule { number, kind, can_be_filled: false };
-    cutter.set_tracks([rule(TRACK, TrackKind::Video), rule(sound, TrackKind::Audio)], &mut steps);
+    let rule = |number, kind| TrackRule { number, kind };
+    cutter.set_tracks([rule(TRACK, TrackKind::Video), rule(sound, TrackKind::Audio)], &mut steps).unwrap();
     lanes.add(TRACK, Pace::Leading);
     lanes.add(sound, Pace::Steady);
     let mut run = |from: i64, to: i64| {
@@ -125,8 +127,17 @@ fn interleaving_and_cutting_a_frame_allocates_nothing() {
                 let timing = Timing::at(RunningTime::from_nanos(pts));
                 assert!(lanes.push(track, timing, now, (pts, index % 30 == 0)).is_none());
             }
-            while let Some((track, (pts, key))) = lanes.pop(now) {
-                cutter.push(Arrival { track, pts: Utc::from_nanos(pts), key, size: SIZE }, now, &mut steps);
+            let arrival = |track, &(pts, key): &(i64, bool)| Arrival {
+                track,
+                pts: Utc::from_nanos(pts),
+                key,
+                size: SIZE,
+                stray: false,
+            };
+            while let Some(released) =
+                lanes.pop(now, |track, frame| cutter.begins(arrival(track, frame), now))
+            {
+                cutter.push(arrival(released.track, &released.item), now, &mut steps);
                 steps.clear();
             }
         }

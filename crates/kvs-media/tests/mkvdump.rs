@@ -13,7 +13,16 @@ use serde_json::{Value, json};
 /// The example as it is now: a test that is run alone does not have it built.
 fn mkvdump() -> PathBuf {
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", "kvs-media", "--example", "mkvdump", "--message-format", "json"])
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "kvs-media",
+            "--example",
+            "mkvdump",
+            "--message-format",
+            "json",
+        ])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kvs_media::fragment::{
-    Arrival, Cutter, Filler, Interleaver, Pace, Rules, Step, Timing, TrackRule, is_filler,
+    Arrival, Cutter, Filler, Interleaver, Pace, Released, Rules, Step, Timing, TrackRule, is_filler,
 };
 use kvs_media::mkv::{Block, Event, Frame, Info, Writer};
 use kvs_media::time::{Monotonic, RunningTime, Timecode, TimecodeScale, Utc};
@@ -30,7 +30,7 @@ struct Sink {
 
 impl Sink {
     fn new(tracks: &[Track]) -> Self {
-        let mut lanes = Interleaver::new(Duration::from_secs(1));
+        let mut lanes = Interleaver::new(Duration::from_secs(1), Duration::from_millis(1));
         for track in tracks {
             let pace = match track.kind {
                 TrackKind::Video => Pace::Leading,
@@ -42,13 +42,13 @@ impl Sink {
         let mut sink = Self {
             tracks: tracks.to_vec(),
             lanes,
-            cutter: Cutter::new(Rules::default()),
+            cutter: Cutter::new(Rules::default()).unwrap(),
             scale: TimecodeScale::MILLISECOND,
             writer: None,
             sessions: Vec::new(),
             steps: Vec::new(),
         };
-        sink.cutter.set_tracks(tracks.iter().map(TrackRule::of), &mut sink.steps);
+        sink.cutter.set_tracks(tracks.iter().map(TrackRule::of), &mut sink.steps).unwrap();
         sink
     }
 
@@ -60,15 +60,18 @@ impl Sink {
             leading: frame.head.key && is_video,
             ..Timing::at(RunningTime::from_nanos(nanos))
         };
-        assert_eq!(self.lanes.push(frame.head.track, timing, Monotonic::default(), frame), None);
-        self.run(Monotonic::default());
+        // A camera: the clock runs as the pictures do.
+        let now = Monotonic::from_nanos(nanos.unsigned_abs());
+        assert_eq!(self.lanes.push(frame.head.track, timing, now, frame), None);
+        self.run(now);
     }
 
     fn run(&mut self, now: Monotonic) {
-        while let Some((track, frame)) = self.lanes.pop(now) {
-            let pts = Utc::from_nanos(START + frame.head.timecode.ticks() * 1_000);
-            let arrival = Arrival { track, pts, key: frame.head.key, size: frame.payload.len() };
-            self.cutter.push(arrival, now, &mut self.steps);
+        while let Some(Released { item: frame, stray, .. }) =
+            self.lanes.pop(now, |_, frame| self.cutter.begins(arrival(frame), now))
+        {
+            assert!(!stray);
+            self.cutter.push(arrival(&frame), now, &mut self.steps);
             self.write(Some(&frame));
         }
     }
@@ -84,7 +87,7 @@ impl Sink {
                     self.writer = Some(writer);
                     self.sessions.push(header.to_vec());
                 }
-                Step::BeginFragment(timecode) => {
+                Step::BeginFragment { timecode, .. } => {
                     let head = self.writer.as_mut().unwrap().cluster(timecode).unwrap();
                     self.sessions.last_mut().unwrap().extend_from_slice(&head);
                 }
@@ -121,6 +124,11 @@ impl Sink {
         self.write(None);
         self.sessions.into_iter().map(Bytes::from).collect()
     }
+}
+
+fn arrival(frame: &Frame) -> Arrival {
+    let pts = Utc::from_nanos(START + frame.head.timecode.ticks() * 1_000);
+    Arrival { track: frame.head.track, pts, key: frame.head.key, size: frame.payload.len(), stray: false }
 }
 
 /// The frames of a sample, their times in microseconds, each track as if it came from a thread of its own.

@@ -595,6 +595,127 @@ fn a_new_document_ends_whatever_is_open() {
 }
 
 #[test]
+fn a_new_document_may_begin_where_the_one_before_was_cut_by_a_few_bytes() {
+    let header = header();
+    // Ten bytes are missing, and an EBML header with its body is longer than that.
+    let cut = [&lying_element(CLUSTER, 20, TIMECODE_5)[..], BLOCK].concat();
+    let bytes = Bytes::from([&header[..], &cut, &header, OPEN_CLUSTER, TIMECODE_5, BLOCK].concat());
+    let (found, result) = read_in_pieces(&mut Reader::default(), bytes, std::iter::repeat(11));
+    assert_eq!((result, frames(&found).len()), (Ok(()), 2));
+}
+
+#[test]
+fn the_header_holds_all_that_comes_before_the_first_cluster_but_tags() {
+    let (header, chapters) = (header(), element(&[0x10, 0x43, 0xA7, 0x70], &[0xEC, 0x81, 0]));
+    let tags = element(TAGS, &[]);
+    let bytes = [&header[..], &tags, &chapters, OPEN_CLUSTER, TIMECODE_5].concat();
+    let found = events(bytes.into());
+    let [Event::Document(document), Event::Tags(_), Event::Cluster(_), ..] = &found[..] else {
+        panic!("{found:?}")
+    };
+    assert_eq!(document.raw, [&header[..], &chapters].concat());
+}
+
+#[test]
+fn what_stands_behind_a_document_of_known_size_is_passed_over() {
+    let header = header();
+    let body =
+        [&header[8 + 7 + 5..], &element(CLUSTER, &[TIMECODE_5, BLOCK].concat())[..]].concat();
+    let bytes =
+        [&header[..8 + 7], &element(SEGMENT, &body), &element(VOID, &[0; 5]), &[0xC0, 0x81, 1]].concat();
+    assert_eq!(error_of(&bytes, small_limits()), None);
+    let found = events(bytes.into());
+    assert!(matches!(found[found.len() - 2..], [Event::Skipped { id: Id::VOID, .. }, Event::Skipped { .. }]));
+}
+
+#[test]
+fn tracks_that_are_repeated_must_say_the_same() {
+    let tracks = element(TRACKS, &element(TRACK_ENTRY, &[0xD7, 0x81, 1]));
+    let start = [&element(EBML, &[])[..], OPEN_SEGMENT, &tracks].concat();
+    let cluster = [OPEN_CLUSTER, TIMECODE_5].concat();
+    assert_eq!(error_of(&[&start[..], &tracks, &cluster, &tracks, &cluster].concat(), small_limits()), None);
+    for bytes in
+        [[&start[..], &element(TRACKS, &[])].concat(), [&start[..], &cluster, &element(TRACKS, &[])].concat()]
+    {
+        assert_eq!(error_of(&bytes, small_limits()).unwrap().0, ReadErrorKind::Contradiction(Id::TRACKS));
+    }
+    // Where there was none before the first cluster, it is too late.
+    let info = element(INFO, &[]);
+    assert_eq!(
+        error_of(&[&start[..], &cluster, &info].concat(), small_limits()).unwrap().0,
+        ReadErrorKind::Unexpected(Id::INFO)
+    );
+}
+
+#[test]
+fn the_number_of_tags_is_bounded_as_their_bytes_are() {
+    let pairs = |count: usize| element(TAGS, &element(TAG, &[SIMPLE_TAG, &[0x80]].concat().repeat(count)));
+    let after = |rest: &[u8]| [&header()[..], rest, OPEN_CLUSTER, TIMECODE_5].concat();
+    assert_eq!(error_of(&after(&pairs(99)), small_limits()), None);
+    assert_eq!(error_of(&after(&pairs(100)), small_limits()).unwrap().0, ReadErrorKind::TooManyTags);
+    // Before the first cluster they are held, and so are counted together.
+    assert_eq!(error_of(&after(&pairs(8).repeat(10)), small_limits()), None);
+    assert_eq!(error_of(&after(&pairs(8).repeat(11)), small_limits()).unwrap().0, ReadErrorKind::TooManyTags);
+    let between = [&after(&[])[..], &pairs(8).repeat(100)].concat();
+    assert_eq!(error_of(&between, small_limits()), None);
+}
+
+#[test]
+fn what_a_header_says_of_a_track_is_read() {
+    let entry = |rest: &[u8]| element(TRACKS, &element(TRACK_ENTRY, &[&[0xD7, 0x81, 1][..], rest].concat()));
+    let track = |rest: &[u8]| {
+        let found = events([&element(EBML, &[])[..], OPEN_SEGMENT, &entry(rest)].concat().into());
+        let Event::Document(header) = &found[0] else { panic!("{found:?}") };
+        header.tracks[0].clone()
+    };
+    assert!(track(&element(&[0x6D, 0x80], &[])).encoded && !track(&[]).encoded);
+    // The newer form of a language wins, wherever it stands.
+    let (old, new) = (element(&[0x22, 0xB5, 0x9C], b"ger"), element(&[0x22, 0xB5, 0x9D], b"de-CH"));
+    assert_eq!(track(&old).language, "ger");
+    assert_eq!(track(&[&old[..], &new].concat()).language, "de-CH");
+    assert_eq!(track(&[&new[..], &old].concat()).language, "de-CH");
+    // A rate that is no number is not equal to itself, and so not to its own repetition.
+    let audio = element(&[0xE1], &element(&[0xB5], &f64::NAN.to_be_bytes()));
+    let bytes = [&element(EBML, &[])[..], OPEN_SEGMENT, &entry(&audio)].concat();
+    assert_eq!(
+        error_of(&bytes, small_limits()).unwrap().0,
+        ReadErrorKind::InvalidNumber(Id::SAMPLING_FREQUENCY)
+    );
+}
+
+#[test]
+fn the_duration_of_a_block_is_that_of_its_only_frame() {
+    let group = |block: &[u8]| element(&[0xA0], &[element(&[0xA1], block), vec![0x9B, 0x81, 40]].concat());
+    let bytes = |block: &[u8]| [&header()[..], OPEN_CLUSTER, TIMECODE_5, &group(block)].concat();
+    let durations = |block: &[u8]| -> Vec<Option<u64>> {
+        frames(&events(bytes(block).into())).iter().map(|frame| frame.head.duration).collect()
+    };
+    assert_eq!(durations(&[0x81, 0, 0, 0, 7]), [Some(40)]);
+    assert_eq!(durations(&[0x81, 0, 0, 0x04, 1, 7, 8]), [None, None]);
+}
+
+#[test]
+fn what_a_tag_speaks_of_is_kept() {
+    let targets = [0x63, 0xC5, 0x81, 7];
+    let tags = element(TAGS, &element(TAG, &element(&[0x63, 0xC0], &targets)));
+    let found = events([&header()[..], &tags, OPEN_CLUSTER, TIMECODE_5].concat().into());
+    let Event::Tags(tags) = &found[1] else { panic!("{found:?}") };
+    assert_eq!(tags.tags[0].targets[..], targets);
+}
+
+#[test]
+fn the_reserved_bits_of_a_block_in_a_group_say_nothing() {
+    let group = element(&[0xA0], &element(&[0xA1], &[0x81, 0, 0, 0x89, 7]));
+    let found = frames(&events([&header()[..], OPEN_CLUSTER, TIMECODE_5, &group].concat().into()));
+    let head = found[0].head;
+    assert_eq!((head.key, head.invisible, head.discardable), (true, true, false));
+    let referring =
+        element(&[0xA0], &[element(&[0xA1], &[0x81, 0, 0, 0x80, 7]), vec![0xFB, 0x81, 0xFF]].concat());
+    let found = frames(&events([&header()[..], OPEN_CLUSTER, TIMECODE_5, &referring].concat().into()));
+    assert!(!found[0].head.key);
+}
+
+#[test]
 fn tags_in_front_of_the_tracks_come_after_the_header_and_are_not_in_it() {
     let tags = element(
         TAGS,
@@ -699,7 +820,8 @@ fn ten_thousand_tiny_elements_are_as_cheap_as_they_are_small() {
     let blocks: Vec<u8> = [0xA3, 0x84, 0x81, 0, 0, 0x80].into_iter().cycle().take(60_000).collect();
     let clusters: Vec<u8> = [OPEN_CLUSTER, TIMECODE_5].concat().into_iter().cycle().take(80_000).collect();
     let bytes = [&header()[..], &voids, &tags, OPEN_CLUSTER, TIMECODE_5, &voids, &blocks, &clusters].concat();
-    let mut reader = Reader::new(small_limits(), Delivery::Whole);
+    let limits = Limits { tags: 10_000, ..small_limits() };
+    let mut reader = Reader::new(limits, Delivery::Whole);
     let (found, result) = read_in_pieces(&mut reader, bytes.into(), std::iter::repeat(11));
     assert_eq!((result, frames(&found).len()), (Ok(()), 10_000));
 }

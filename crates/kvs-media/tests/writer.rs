@@ -87,7 +87,9 @@ fn tag() -> impl Strategy<Value = Tag> {
         proptest::collection::vec(any::<u8>(), 0..20).prop_map(|bytes| TagValue::Binary(bytes.into())),
     ];
     let pair = (text(), value).prop_map(|(name, value)| SimpleTag { name, value });
-    proptest::collection::vec(pair, 0..4).prop_map(|pairs| Tag { pairs, targeted: false })
+    let targets = proptest::collection::vec(any::<u8>(), 0..20);
+    (proptest::collection::vec(pair, 0..4), targets)
+        .prop_map(|(pairs, targets)| Tag { pairs, targets: targets.into() })
 }
 
 fn media() -> impl Strategy<Value = Media> {
@@ -220,6 +222,8 @@ fn what_cannot_be_written_is_refused_and_not_wrapped() {
         Writer::new(&Info::default(), &[track(1), track(1)]).unwrap_err(),
         WriteError::InvalidTrackNumber(number)
     );
+    let encoded = Track { encoded: true, ..track(1) };
+    assert_eq!(Writer::new(&Info::default(), &[encoded]).unwrap_err(), WriteError::EncodedTrack(number));
     for bad in [0, (1 << 56) - 1, u64::MAX] {
         let error = Writer::new(&Info::default(), &[track(bad)]).unwrap_err();
         assert_eq!(error, WriteError::InvalidTrackNumber(TrackNumber(bad)));
@@ -238,6 +242,10 @@ fn what_cannot_be_written_is_refused_and_not_wrapped() {
         assert_eq!(writer.frame(at(ticks), 0), Err(WriteError::OffsetOutOfRange { frame, cluster }));
     }
     assert!(writer.frame(at(50_000 - 32_768), 0).is_ok() && writer.frame(at(50_000 + 32_767), 0).is_ok());
+    for length in [(1 << 56) - 5, usize::MAX] {
+        assert_eq!(writer.frame(at(50_000), length), Err(WriteError::TooLarge(length)));
+    }
+    assert_eq!(writer.frame(at(50_000), (1 << 56) - 6).unwrap().len(), 13);
     writer.end_of_fragment();
     assert_eq!(writer.frame(at(50_000), 0), Err(WriteError::NoCluster));
 }
@@ -300,7 +308,7 @@ fn the_tags_that_the_service_inserts_have_sizes_of_four_bytes() {
             SimpleTag::text("AWS_KINESISVIDEO_SERVER_TIMESTAMP", "1537574915.281"),
             SimpleTag::text("AWS_KINESISVIDEO_PRODUCER_TIMESTAMP", "0.000"),
         ],
-        targeted: false,
+        targets: Bytes::new(),
     };
     let bytes = write_tags(&[tag], Sizes::FourBytes);
     let leading = [

@@ -27,8 +27,27 @@ pub struct Rules {
     pub idle: Duration,
     /// Time that goes back by no more than this is held; beyond it, a new session begins.
     pub backward: Duration,
-    /// A video track that is so far behind the others when a fragment begins is left out of it.
+    /// A video track that is so far behind the others when a fragment begins is left out of it; and at the beginning of
+    /// a stream, sound waits so long for the first picture.
     pub silence: Duration,
+    /// No session declares more tracks.
+    pub tracks: usize,
+}
+
+/// Why [`Rules`] cannot be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RulesError {
+    /// A block's 16 bits do not reach from one end of a fragment of a second to the other.
+    #[error("a tick of {} ns is too short: a block can lie no further than 32767 of them from its cluster", .0.nanos())]
+    ScaleTooFine(TimecodeScale),
+    /// More tracks than a session may declare.
+    #[error("{count} tracks, where the service takes {most}")]
+    TooManyTracks {
+        /// So many.
+        count: usize,
+        /// So many are allowed.
+        most: usize,
+    },
 }
 
 impl Default for Rules {
@@ -44,9 +63,11 @@ impl Default for Rules {
             longest: Duration::from_secs(19),
             // 50 MB, less what tags and a marker may take.
             largest: 49_900_000,
-            idle: Duration::from_secs(10),
+            // Long enough for one picture in ten seconds, and well below the service's thirty.
+            idle: Duration::from_secs(20),
             backward: Duration::from_secs(1),
             silence: Duration::from_secs(5),
+            tracks: 3,
         }
     }
 }
@@ -58,8 +79,6 @@ pub struct TrackRule {
     pub number: TrackNumber,
     /// What it carries: the first video track decides about cuts; without one the first audio track does.
     pub kind: TrackKind,
-    /// A filler exists: silence for a codec that has it, an empty block for data.
-    pub can_be_filled: bool,
 }
 
 /// A frame that came out of the interleaver.
@@ -73,6 +92,8 @@ pub struct Arrival {
     pub key: bool,
     /// Bytes of its payload.
     pub size: usize,
+    /// Its time cannot be meant ([`Released::stray`](super::Released::stray)): it gets that of the track that decides.
+    pub stray: bool,
 }
 
 /// What to do next, in this order.
@@ -87,10 +108,15 @@ pub enum Step {
     /// Begin a session whose header declares exactly these tracks. The one before is complete.
     BeginSession(Vec<TrackNumber>),
     /// Begin a fragment.
-    BeginFragment(Timecode),
+    BeginFragment {
+        /// The time of its cluster.
+        timecode: Timecode,
+        /// It begins with a key frame of the track that decides, and so can be decoded alone.
+        key: bool,
+    },
     /// Write the frame that was pushed, with this time.
     Frame(Timecode),
-    /// Write a filler for this track, with this time; an empty block where its codec has none.
+    /// Write a [`Filler`](super::Filler) for this track, with this time.
     Filler(TrackNumber, Timecode),
     /// Do not write the frame that was pushed.
     Discard(Discard),
@@ -107,9 +133,12 @@ pub enum Step {
 /// session; its earliest time is after the latest time of the fragment before; no time is further from the
 /// beginning of its fragment than a block can say; no rule of [`Rules`] is broken.
 ///
-/// A fragment that would lack a frame of a track gets a [`Filler`](super::Filler) where the codec has one: that keeps
-/// the session, and a sensor that speaks once a minute costs a few bytes a fragment. Pictures cannot be filled: while
-/// there are none, sessions leave their track out, and a key frame brings it back. Sound never waits for pictures.
+/// A fragment that would lack a frame of a track gets a [`Filler`](super::Filler): that keeps the session, and a sensor
+/// that speaks once a minute costs a few bytes a fragment. Pictures cannot be filled: while there are none, sessions
+/// leave their track out, and a key frame brings it back.
+///
+/// What goes back to the encoder's own frames, to be sent again under other rules (smaller fragments, other times),
+/// goes through a new cutter: a new session has no past.
 ///
 /// It sets no timer: [`deadline`](Self::deadline) says when to call [`poll`](Self::poll).
 ///
@@ -119,16 +148,21 @@ pub enum Step {
 /// use kvs_media::{TrackKind, TrackNumber};
 ///
 /// let track = TrackNumber(1);
-/// let mut cutter = Cutter::new(Rules::default());
+/// let mut cutter = Cutter::new(Rules::default())?;
 /// let mut steps = Vec::new();
-/// cutter.set_tracks([TrackRule { number: track, kind: TrackKind::Video, can_be_filled: false }], &mut steps);
+/// cutter.set_tracks([TrackRule { number: track, kind: TrackKind::Video }], &mut steps)?;
 /// let pts = Utc::from_millis(1_790_000_000_000).unwrap();
-/// cutter.push(Arrival { track, pts, key: true, size: 4_910 }, Monotonic::default(), &mut steps);
+/// cutter.push(Arrival { track, pts, key: true, size: 4_910, stray: false }, Monotonic::default(), &mut steps);
 /// let timecode = Timecode::from_ticks(1_790_000_000_000);
 /// assert_eq!(
 ///     steps,
-///     [Step::BeginSession(vec![track]), Step::BeginFragment(timecode), Step::Frame(timecode)]
+///     [
+///         Step::BeginSession(vec![track]),
+///         Step::BeginFragment { timecode, key: true },
+///         Step::Frame(timecode)
+///     ]
 /// );
+/// # Ok::<(), kvs_media::fragment::RulesError>(())
 /// ```
 #[derive(Debug)]
 pub struct Cutter {
@@ -143,8 +177,10 @@ pub struct Cutter {
     cause: CutCause,
     /// End the fragment at the next key frame, however short it is.
     split: bool,
-    /// While pictures cannot go out because no key frame has come: the tick at which one was last asked for.
-    asked: Option<i64>,
+    /// While frames cannot go out because no key frame has come.
+    waiting: Option<Waiting>,
+    /// When the last fragments began, in a ring.
+    begun: [Option<Monotonic>; PER_SECOND],
     counts: Counts,
 }
 
@@ -183,6 +219,14 @@ impl TrackState {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    /// The tick of the first frame that could not go out.
+    since: i64,
+    /// The tick at which a key frame was last asked for.
+    asked: i64,
+}
+
 #[derive(Debug)]
 struct Fragment {
     /// The cluster's time.
@@ -199,17 +243,28 @@ struct Fragment {
     last_arrival: Monotonic,
 }
 
+impl Fragment {
+    /// The earliest time that one more frame may have.
+    fn first_possible(&self, rules: &Rules) -> i64 {
+        self.floor
+            .max(self.start.saturating_add(i16::MIN.into()))
+            .max(self.latest.saturating_sub(rules.scale.ticks_in(rules.longest)))
+    }
+}
+
 /// What a block adds to its payload, at the most.
 const BLOCK_OVERHEAD: u64 = 20;
 
-/// A frame so far from the track that decides has no time that could be meant: an unsigned subtraction went below
-/// zero, or two clocks were mixed up.
-const ASTRAY: Duration = Duration::from_secs(600);
+/// Fragments that the service takes in a second (kvs-api 10.2).
+const PER_SECOND: usize = 5;
 
 impl Cutter {
     /// Without tracks.
-    pub fn new(rules: Rules) -> Self {
-        Self {
+    pub fn new(rules: Rules) -> Result<Self, RulesError> {
+        if rules.scale.span(i16::MAX.into()).is_some_and(|reach| reach < Duration::from_secs(1)) {
+            return Err(RulesError::ScaleTooFine(rules.scale));
+        }
+        Ok(Self {
             rules,
             tracks: Vec::new(),
             in_session: false,
@@ -217,9 +272,10 @@ impl Cutter {
             floor: 0,
             cause: CutCause::Tracks,
             split: false,
-            asked: None,
+            waiting: None,
+            begun: [None; PER_SECOND],
             counts: Counts::default(),
-        }
+        })
     }
 
     /// How often each thing has happened.
@@ -229,21 +285,31 @@ impl Cutter {
 
     /// Says which tracks there are: the fragment ends here, and the next frame begins a new session. What is known of
     /// a track that stays is kept.
-    pub fn set_tracks(&mut self, tracks: impl IntoIterator<Item = TrackRule>, steps: &mut Vec<Step>) {
-        self.end_fragment(true, None, steps);
+    pub fn set_tracks(
+        &mut self,
+        tracks: impl IntoIterator<Item = TrackRule>,
+        steps: &mut Vec<Step>,
+    ) -> Result<(), RulesError> {
+        let tracks: Vec<TrackRule> = tracks.into_iter().collect();
+        let (count, most) = (tracks.len(), self.rules.tracks);
+        if count > most {
+            return Err(RulesError::TooManyTracks { count, most });
+        }
+        self.end_fragment(true, steps);
         let mut old = std::mem::take(&mut self.tracks);
         for rule in tracks {
             let known = old.iter().position(|track| track.rule == rule).map(|index| old.swap_remove(index));
             self.tracks.push(known.unwrap_or_else(|| TrackState::new(rule)));
         }
-        self.asked = None;
+        self.waiting = None;
         self.end_session();
+        Ok(())
     }
 
     /// Says that the codec data of a track has changed: the fragment ends here, and the next frame begins a new
     /// session. Pictures cannot be decoded before the next key frame.
     pub fn renew_track(&mut self, track: TrackNumber, steps: &mut Vec<Step>) {
-        self.end_fragment(true, None, steps);
+        self.end_fragment(true, steps);
         if let Some(track) = self.tracks.iter_mut().find(|state| state.rule.number == track) {
             track.started = false;
         }
@@ -265,32 +331,32 @@ impl Cutter {
         }
         let driver = self.driver();
         let drives = driver == Some(index);
-        let key = frame.key || !self.tracks.get(index).is_some_and(TrackState::is_video);
-
-        let mut tick = wanted;
-        let astray = self.rules.scale.ticks_in(ASTRAY);
         let leader = driver.and_then(|driver| self.tracks.get(driver)).and_then(|driver| driver.latest);
-        if let Some(leader) = leader.filter(|_| !drives)
-            && tick.saturating_sub(leader).saturating_abs() > astray
-        {
-            tick = leader;
-        }
-        match self.must_cut(index, tick, size, drives && key) {
+        let tick = leader.filter(|_| frame.stray && !drives).unwrap_or(wanted);
+        match self.must_cut(index, frame, tick, now) {
             None if self.fragment.is_some() => {}
             cut => {
                 if let Some(Cut::For(cause)) = cut {
                     self.cause = cause;
                 }
-                self.begin_fragment(index, tick, drives, now, steps);
+                let key = frame.key || !self.tracks.get(index).is_some_and(TrackState::is_video);
+                self.begin_fragment(index, tick, (drives, key), now, steps);
             }
         }
         self.write(index, frame, (wanted, tick), size, now, steps);
     }
 
+    /// Whether a fragment would begin with this frame.
+    pub fn begins(&self, frame: Arrival, now: Monotonic) -> bool {
+        let index = self.tracks.iter().position(|track| track.rule.number == frame.track);
+        let tick = self.rules.scale.floor(frame.pts).ticks();
+        index.is_some_and(|index| self.fragment.is_none() || self.must_cut(index, frame, tick, now).is_some())
+    }
+
     /// Ends a fragment to which nothing has come for a while.
     pub fn poll(&mut self, now: Monotonic, steps: &mut Vec<Step>) {
         if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.end_fragment(true, None, steps);
+            self.end_fragment(true, steps);
             self.cause = CutCause::Idle;
         }
     }
@@ -307,7 +373,7 @@ impl Cutter {
 
     /// Ends the fragment: nothing follows for now. What follows all the same goes on in the same session.
     pub fn finish(&mut self, steps: &mut Vec<Step>) {
-        self.end_fragment(true, None, steps);
+        self.end_fragment(true, steps);
         self.cause = CutCause::Idle;
     }
 
@@ -317,33 +383,54 @@ impl Cutter {
         let decodable = !track.is_video() || frame.key || track.started && !track.silent;
         if decodable && track.silent {
             track.silent = false;
-            self.end_fragment(false, Some(index), steps);
+            self.end_fragment(false, steps);
             self.end_session();
             self.repair(Repair::Rejoined(frame.track), steps);
         }
-        if !decodable {
-            // Asked for at once, and again every while.
-            let again = self.rules.scale.ticks_in(self.rules.key_wanted);
-            if self.asked.is_none_or(|asked| tick.saturating_sub(asked) >= again) {
-                steps.push(Step::KeyFrameWanted);
-                self.asked = Some(tick);
-            }
+        let driver = self.driver();
+        // A stream begins with a picture. Later, sound does not wait for pictures that are late.
+        let waits_for_driver = self.counts.sessions == 0
+            && driver
+                .filter(|driver| *driver != index)
+                .and_then(|driver| self.tracks.get(driver))
+                .is_some_and(TrackState::is_video);
+        if decodable && !waits_for_driver {
+            return true;
         }
-        decodable
+        // A key frame is asked for at once, and again every while.
+        let ticks = |span| self.rules.scale.ticks_in(span);
+        let key_wanted = ticks(self.rules.key_wanted);
+        let asked = self.waiting.map(|waiting| waiting.asked);
+        let ask = asked.is_none_or(|asked| tick.saturating_sub(asked) >= key_wanted);
+        let since = self.waiting.map_or(tick, |waiting| waiting.since);
+        self.waiting = Some(Waiting { since, asked: asked.filter(|_| !ask).unwrap_or(tick) });
+        if ask {
+            steps.push(Step::KeyFrameWanted);
+        }
+        if decodable
+            && tick.saturating_sub(since) > ticks(self.rules.silence)
+            && let Some(driver) = driver
+        {
+            self.leave_out(driver, steps);
+            return true;
+        }
+        false
     }
 
     /// Whether the fragment has to end before this frame, and for what.
-    fn must_cut(&self, index: usize, tick: i64, size: u64, drives_with_key: bool) -> Option<Cut> {
+    fn must_cut(&self, index: usize, frame: Arrival, tick: i64, now: Monotonic) -> Option<Cut> {
         let fragment = self.fragment.as_ref()?;
-        let elapsed = tick.saturating_sub(fragment.start);
-        if drives_with_key && self.wants_cut(index, fragment, elapsed) {
+        let track = self.tracks.get(index)?;
+        let drives = self.driver() == Some(index);
+        if drives && (frame.key || !track.is_video()) && self.wants_cut(track, fragment, tick, now) {
             return Some(Cut::AtKey);
         }
+        let size = (frame.size as u64).saturating_add(BLOCK_OVERHEAD);
         if tick.saturating_sub(fragment.earliest) > self.rules.scale.ticks_in(self.rules.longest) {
             Some(Cut::For(CutCause::Duration))
-        } else if elapsed > i64::from(i16::MAX) {
+        } else if tick.saturating_sub(fragment.start) > i64::from(i16::MAX) {
             Some(Cut::For(CutCause::Offset))
-        } else if fragment.bytes + size > self.rules.largest {
+        } else if fragment.bytes.saturating_add(size) > self.rules.largest {
             Some(Cut::For(CutCause::Size))
         } else {
             None
@@ -351,18 +438,20 @@ impl Cutter {
     }
 
     /// Whether a key frame of the track that decides is where the fragment should end.
-    fn wants_cut(&self, index: usize, fragment: &Fragment, elapsed: i64) -> bool {
-        let Some(track) = self.tracks.get(index) else { return false };
-        let ticks = |span| self.rules.scale.ticks_in(span);
+    fn wants_cut(&self, track: &TrackState, fragment: &Fragment, tick: i64, now: Monotonic) -> bool {
         if !track.in_fragment {
             return false;
         }
-        // Far back: it begins a session.
-        let back = fragment.floor.saturating_sub(fragment.start).saturating_sub(ticks(self.rules.backward));
-        if self.split || elapsed < back {
+        let ticks = |span| self.rules.scale.ticks_in(span);
+        // So far back that it would have to be moved: it begins a session.
+        let moved = fragment.first_possible(&self.rules).saturating_sub(tick);
+        if self.split || moved > ticks(self.rules.backward) {
             return true;
         }
-        if elapsed < ticks(self.rules.shortest) {
+        let elapsed = tick.saturating_sub(fragment.start);
+        let oldest = self.begun.iter().min().copied().flatten();
+        let too_soon = oldest.is_some_and(|oldest| now.saturating_since(oldest) < Duration::from_secs(1));
+        if elapsed < ticks(self.rules.shortest) || too_soon {
             return false;
         }
         // Where every frame is a key frame, that says nothing about where to cut.
@@ -374,16 +463,17 @@ impl Cutter {
         &mut self,
         index: usize,
         tick: i64,
-        drives: bool,
+        (drives, key): (bool, bool),
         now: Monotonic,
         steps: &mut Vec<Step>,
     ) {
-        self.end_fragment(false, Some(index), steps);
+        self.end_fragment(false, steps);
         let ticks = |span| self.rules.scale.ticks_in(span);
         let (backward, silence) = (ticks(self.rules.backward), ticks(self.rules.silence));
         let back = self.floor.saturating_sub(tick);
         if drives && back > backward {
             self.floor = 0;
+            self.tracks.iter_mut().for_each(|track| track.latest = None);
             self.end_session();
             let back = self.rules.scale.span(back).unwrap_or(Duration::MAX);
             self.repair(Repair::TimeWentBack(back), steps);
@@ -416,8 +506,13 @@ impl Cutter {
             last_arrival: now,
         });
         self.split = false;
+        self.begun.rotate_left(1);
+        if let Some(last) = self.begun.last_mut() {
+            *last = Some(now);
+        }
         self.counts.fragments += 1;
-        steps.push(Step::BeginFragment(Timecode::from_ticks(start)));
+        let timecode = Timecode::from_ticks(start);
+        steps.push(Step::BeginFragment { timecode, key: drives && key });
     }
 
     fn write(
@@ -431,11 +526,7 @@ impl Cutter {
     ) {
         let drives = self.driver() == Some(index);
         let (Some(fragment), Some(track)) = (&mut self.fragment, self.tracks.get_mut(index)) else { return };
-        let longest = self.rules.scale.ticks_in(self.rules.longest);
-        let tick = tick
-            .max(fragment.floor)
-            .max(fragment.start.saturating_add(i16::MIN.into()))
-            .max(fragment.latest.saturating_sub(longest));
+        let tick = tick.max(fragment.first_possible(&self.rules));
         fragment.earliest = fragment.earliest.min(tick);
         fragment.latest = fragment.latest.max(tick);
         fragment.bytes += size;
@@ -453,10 +544,11 @@ impl Cutter {
             && elapsed >= self.rules.scale.ticks_in(self.rules.key_wanted);
         fragment.key_wanted |= ask;
         if is_video {
-            self.asked = None;
+            self.waiting = None;
         }
         if let Some(cause) = unproven.filter(|_| is_video && !frame.key) {
             self.repair(Repair::CutWithoutKey(cause), steps);
+            steps.push(Step::KeyFrameWanted);
         }
         if tick != wanted {
             let (from, to) = (Timecode::from_ticks(wanted), Timecode::from_ticks(tick));
@@ -469,22 +561,17 @@ impl Cutter {
         }
     }
 
-    /// Ends the fragment, with a filler for every track that has no frame in it. The track of a frame that is
-    /// `coming` is not silent, although it has none in this fragment.
-    fn end_fragment(&mut self, marker: bool, coming: Option<usize>, steps: &mut Vec<Step>) {
+    /// Ends the fragment, with a filler for every track that has no frame in it.
+    fn end_fragment(&mut self, marker: bool, steps: &mut Vec<Step>) {
         let Some(fragment) = self.fragment.take() else { return };
         self.floor = fragment.latest.saturating_add(1);
         for index in 0..self.tracks.len() {
             let Some(track) = self.tracks.get_mut(index) else { continue };
             let present = std::mem::take(&mut track.in_fragment);
-            if present || !track.declared {
-                continue;
-            }
-            let rule = track.rule;
-            steps.push(Step::Filler(rule.number, Timecode::from_ticks(fragment.latest)));
-            self.repair(Repair::Filled(rule.number), steps);
-            if !rule.can_be_filled && coming != Some(index) {
-                self.leave_out(index, steps);
+            if track.declared && !present {
+                let number = track.rule.number;
+                steps.push(Step::Filler(number, Timecode::from_ticks(fragment.latest)));
+                self.repair(Repair::Filled(number), steps);
             }
         }
         steps.push(Step::EndFragment { marker });

@@ -10,9 +10,9 @@ use crate::{Track, TrackKind, TrackNumber};
 use super::TrackRule;
 
 impl TrackRule {
-    /// The rule for a track, with a filler where its codec has one.
-    pub fn of(track: &Track) -> Self {
-        Self { number: track.number, kind: track.kind, can_be_filled: silence(track).is_some() }
+    /// The rule for a track.
+    pub const fn of(track: &Track) -> Self {
+        Self { number: track.number, kind: track.kind }
     }
 }
 
@@ -56,4 +56,31 @@ pub const fn is_filler(kind: TrackKind, frame: &FrameHead) -> bool {
     let marked = frame.invisible && frame.discardable;
     // A hidden frame of a video codec is no filler unless it is empty.
     marked && (frame.size == 0 || !matches!(kind, TrackKind::Video))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TrackNumber;
+
+    #[test]
+    fn a_hidden_frame_of_a_video_codec_is_no_filler() {
+        let head = |size, invisible, discardable| FrameHead {
+            track: TrackNumber(1),
+            timecode: Timecode::default(),
+            duration: None,
+            key: false,
+            discardable,
+            invisible,
+            size,
+            offset: 0,
+        };
+        // VP8 and VP9 hide their alternative reference frames.
+        assert!(!is_filler(TrackKind::Video, &head(100, true, true)));
+        assert!(is_filler(TrackKind::Video, &head(0, true, true)));
+        for kind in [TrackKind::Audio, TrackKind::Metadata] {
+            assert!(is_filler(kind, &head(100, true, true)) && is_filler(kind, &head(0, true, true)));
+            assert!(!is_filler(kind, &head(0, true, false)) && !is_filler(kind, &head(0, false, true)));
+        }
+    }
 }

@@ -9,7 +9,7 @@ mod filler;
 mod interleaver;
 mod repair;
 
-pub use cutter::{Arrival, Cutter, Rules, Step, TrackRule};
+pub use cutter::{Arrival, Cutter, Rules, RulesError, Step, TrackRule};
 pub use filler::{Filler, is_filler};
-pub use interleaver::{Interleaver, Pace, Timing};
+pub use interleaver::{ASTRAY, Interleaver, LONGEST_HOLD, Pace, Released, Timing};
 pub use repair::{Counts, CutCause, Discard, Repair};

@@ -57,6 +57,11 @@ impl BlockHead {
         self.flags & DISCARDABLE != 0
     }
 
+    /// The same as the head of a Block inside a BlockGroup, where the bits for key and discardable are reserved.
+    pub(crate) const fn in_group(self) -> Self {
+        Self { flags: self.flags & !(KEY | DISCARDABLE), ..self }
+    }
+
     pub(crate) const fn lacing(self) -> Option<Lacing> {
         match self.flags & LACING {
             0x00 => None,

@@ -51,17 +51,21 @@ impl Element {
         u32::try_from(self.unsigned()?).map_err(|_| self.error(ReadErrorKind::InvalidSize(self.id)))
     }
 
+    /// The body as a number with a fraction; no bytes are zero. What is no number has no meaning anywhere.
     pub(crate) fn float(&self) -> Result<f64, ReadError> {
         let body: &[u8] = &self.body;
-        if body.is_empty() {
-            Ok(0.0)
+        let number = if body.is_empty() {
+            Some(0.0)
         } else if let Ok(bytes) = <[u8; 4]>::try_from(body) {
-            Ok(f32::from_be_bytes(bytes).into())
-        } else if let Ok(bytes) = <[u8; 8]>::try_from(body) {
-            Ok(f64::from_be_bytes(bytes))
+            Some(f32::from_be_bytes(bytes).into())
         } else {
-            Err(self.error(ReadErrorKind::InvalidSize(self.id)))
+            <[u8; 8]>::try_from(body).ok().map(f64::from_be_bytes)
+        };
+        let number = number.ok_or_else(|| self.error(ReadErrorKind::InvalidSize(self.id)))?;
+        if !number.is_finite() {
+            return Err(self.error(ReadErrorKind::InvalidNumber(self.id)));
         }
+        Ok(number)
     }
 
     pub(crate) fn nanos(&self) -> Result<Duration, ReadError> {

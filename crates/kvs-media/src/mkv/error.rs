@@ -62,9 +62,15 @@ pub enum ReadErrorKind {
     /// More tracks than the reader was told to hold.
     #[error("more than {0} tracks")]
     TooManyTracks(usize),
+    /// More groups and pairs of tags than the reader was told to hold.
+    #[error("more tags than the limit")]
+    TooManyTags,
     /// A number or string has a size that its type cannot have.
     #[error("element {0} has a size that its type cannot have")]
     InvalidSize(Id),
+    /// A number that is not finite.
+    #[error("element {0} holds no number")]
+    InvalidNumber(Id),
     /// The scale is zero.
     #[error("the timecode scale is zero")]
     ZeroScale,

@@ -12,9 +12,10 @@ use crate::time::Timecode;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A document began and its header section is complete.
+    /// The header section of a document is complete: its first cluster begins, or it has none.
     Document(Arc<Header>),
-    /// A Tags element. Before a cluster it speaks of that cluster, by the service's definition.
+    /// A Tags element. Before a cluster it speaks of that cluster, by the service's definition. Those of the header
+    /// section come behind [`Document`](Self::Document).
     Tags(Tags),
     /// A cluster began and its time is known.
     Cluster(Cluster),

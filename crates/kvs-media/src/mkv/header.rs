@@ -134,8 +134,8 @@ fn read_track(entry: &Element) -> Result<Track, ReadError> {
             Id::NAME => track.name = child.text(),
             Id::CODEC_ID => track.codec_id = child.text(),
             Id::CODEC_PRIVATE => track.codec_private = child.body,
-            Id::LANGUAGE if track.language.is_empty() => track.language = child.text(),
             // The newer form wins over the older one where a track has both.
+            Id::LANGUAGE if track.language.is_empty() => track.language = child.text(),
             Id::LANGUAGE_BCP47 => track.language = child.text(),
             Id::DEFAULT_DURATION => {
                 track.frame_duration = Some(child.nanos()?).filter(|span| !span.is_zero());

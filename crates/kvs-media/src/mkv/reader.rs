@@ -27,13 +27,21 @@ pub struct Limits {
     pub frame_bytes: usize,
     /// Tracks of a document.
     pub tracks: usize,
+    /// Groups and pairs of tags: those of one Tags element, or all that come before the first cluster.
+    pub tags: usize,
 }
 
 impl Default for Limits {
     /// Room for three tracks with the largest codec private data that producers send (1 MiB, kvs-api 10.5) and for
     /// a frame that fills the largest fragment (50 MB).
     fn default() -> Self {
-        Self { header_bytes: 4 << 20, tags_bytes: 1 << 20, frame_bytes: 50_000_000, tracks: 128 }
+        Self {
+            header_bytes: 4 << 20,
+            tags_bytes: 1 << 20,
+            frame_bytes: 50_000_000,
+            tracks: 128,
+            tags: 10_000,
+        }
     }
 }
 
@@ -45,7 +53,8 @@ pub enum Delivery {
     #[default]
     Whole,
     /// Each frame as [`Event::FrameStart`], the parts that have arrived as [`Event::FramePart`] and
-    /// [`Event::FrameEnd`]: never held, never copied.
+    /// [`Event::FrameEnd`]: never held, never copied. Only what is in a lace or in a BlockGroup is held whole, since
+    /// what is known of its frames may come behind them.
     Parts,
 }
 
@@ -127,9 +136,10 @@ struct Document {
     segment: Option<OpenSegment>,
     info: Option<Info>,
     tracks: Option<Vec<Track>>,
-    /// Tags that came before the header was complete, and their bytes.
+    /// Tags that came before the first cluster, their bytes and their number.
     early_tags: Vec<Tags>,
     early_tags_bytes: usize,
+    early_tags_count: usize,
     /// Complete and handed out.
     header: Option<Arc<Header>>,
 }
@@ -312,7 +322,8 @@ impl Reader {
             Ok(Some((head, head_length))) => {
                 let found = Found { head, offset, head_length };
                 let end = head.size.and_then(|size| self.offset.checked_add(size));
-                if let Some(parent_end) = self.end_of_parent()
+                // A new document may begin inside what was cut short.
+                if let Some(parent_end) = self.end_of_parent().filter(|_| head.id != Id::EBML)
                     && (self.offset > parent_end
                         || head.size.is_some() && end.is_none_or(|end| end > parent_end))
                 {
@@ -369,11 +380,12 @@ impl Reader {
                 self.state = State::Start;
                 Ok(Step::Again)
             }
-            (Id::VOID | Id::CRC_32, Some(_)) => self.skip(found),
-            (id, Some(_)) if id.place().is_none() => self.skip(found),
-            (id, Some(_)) => Err(self.error(found, ReadErrorKind::Unexpected(id))),
-            (id, None) if found.offset > 0 => Err(self.error(found, ReadErrorKind::Unexpected(id))),
-            (_, None) => Err(ReadErrorKind::NotEbml.at(found.offset, self.path())),
+            // Behind an EBML header, or behind a document that has ended.
+            (id, document) if document.is_some() || found.offset > 0 => match id.place() {
+                None | Some(Place::Global) => self.skip(found),
+                Some(_) => Err(self.error(found, ReadErrorKind::Unexpected(id))),
+            },
+            _ => Err(ReadErrorKind::NotEbml.at(found.offset, self.path())),
         }
     }
 
@@ -391,7 +403,6 @@ impl Reader {
             _ if matches!(id.place(), Some(Place::Top | Place::Cluster | Place::Nested)) => {
                 Err(self.error(found, ReadErrorKind::Unexpected(id)))
             }
-            // Either may be repeated, but must then say the same (RFC 9559, 5.1).
             Id::INFO | Id::TRACKS => self.read_whole(found, self.limits.header_bytes),
             _ if self.header().is_some() => self.skip(found),
             // Until the header is complete every element of it is kept, as it was sent.
@@ -462,28 +473,24 @@ impl Reader {
             Id::TAGS => {
                 let mut raw = head_bytes(found);
                 raw.extend_from_slice(&element.body);
-                let tags = Tags { offset: found.offset, tags: tags::read(&element)?, raw: raw.into() };
-                Ok(self.tags(tags))
+                let early = self.document.as_ref().map_or(0, |document| document.early_tags_count);
+                let (tags, count) = tags::read(&element, self.limits.tags.saturating_sub(early))?;
+                Ok(self.tags(Tags { offset: found.offset, tags, raw: raw.into() }, count))
             }
             _ => self.header_element(&element, &head_bytes(found)),
         }
     }
 
-    fn tags(&mut self, tags: Tags) -> Step {
-        if let Some(document) = &mut self.document
-            && document.header.is_none()
-        {
-            // Tags may stand in front of the tracks that make a header complete.
-            if document.tracks.is_none() || document.info.is_none() {
+    fn tags(&mut self, tags: Tags, count: usize) -> Step {
+        match &mut self.document {
+            Some(document) if document.header.is_none() => {
                 document.early_tags_bytes += tags.raw.len();
+                document.early_tags_count += count + 1;
                 document.early_tags.push(tags);
-                return Step::Again;
+                Step::Again
             }
-            self.complete_header();
-            self.pending.push_back(Event::Tags(tags));
-            return Step::Again;
+            _ => Step::Event(Event::Tags(tags)),
         }
-        Step::Event(Event::Tags(tags))
     }
 
     fn header_element(&mut self, element: &Element, head: &[u8]) -> Result<Step, ReadError> {
@@ -496,37 +503,38 @@ impl Reader {
                 tracks: None,
                 early_tags: Vec::new(),
                 early_tags_bytes: 0,
+                early_tags_count: 0,
                 header: None,
             });
         }
         let Some(document) = &mut self.document else { return Ok(Step::Again) };
-        if let Some(header) = &document.header {
-            let same = match element.id {
-                Id::INFO => header::read_info(element)? == header.info,
-                _ => header::read_tracks(element, self.limits.tracks)? == header.tracks,
-            };
-            let length = (element.body.len() + head.len()) as u64;
-            return if same {
-                Ok(Step::Event(Event::Skipped { id: element.id, offset: element.offset, length }))
-            } else {
-                Err(element.error(ReadErrorKind::Contradiction(element.id)))
-            };
-        }
-        let contradiction = || element.error(ReadErrorKind::Contradiction(element.id));
+        let mut repeated = false;
+        // Either may be repeated, but must then say the same (RFC 9559, 5.1).
+        let contradiction = element.error(ReadErrorKind::Contradiction(element.id));
         match element.id {
             Id::INFO => {
                 let info = header::read_info(element)?;
-                if *document.info.get_or_insert_with(|| info.clone()) != info {
-                    return Err(contradiction());
+                if document.info.as_ref().is_some_and(|known| *known != info) {
+                    return Err(contradiction);
                 }
+                repeated = document.info.replace(info).is_some();
             }
             Id::TRACKS => {
                 let tracks = header::read_tracks(element, self.limits.tracks)?;
-                if *document.tracks.get_or_insert_with(|| tracks.clone()) != tracks {
-                    return Err(contradiction());
+                if document.tracks.as_ref().is_some_and(|known| *known != tracks) {
+                    return Err(contradiction);
                 }
+                repeated = document.tracks.replace(tracks).is_some();
             }
             _ => {}
+        }
+        if document.header.is_some() {
+            // What was not there before the first cluster comes too late.
+            if !repeated {
+                return Err(element.error(ReadErrorKind::Unexpected(element.id)));
+            }
+            let length = (element.body.len() + head.len()) as u64;
+            return Ok(Step::Event(Event::Skipped { id: element.id, offset: element.offset, length }));
         }
         document.raw.extend_from_slice(head);
         document.raw.extend_from_slice(&element.body);
@@ -542,8 +550,8 @@ impl Reader {
         let Some(segment) = document.segment else { return };
         let header = Arc::new(Header {
             doc_type: std::mem::take(&mut document.doc_type),
-            info: document.info.take().unwrap_or_default(),
-            tracks: document.tracks.take().unwrap_or_default(),
+            info: document.info.clone().unwrap_or_default(),
+            tracks: document.tracks.clone().unwrap_or_default(),
             raw: std::mem::take(&mut document.raw).into(),
             segment: segment.at..segment.at + segment.head_length,
         });
@@ -618,6 +626,7 @@ impl Reader {
         let BlockGroup { block: element, duration, key } = BlockGroup::read(element)?;
         let read = BlockHead::read(&element.body).map_err(|kind| element.error(kind))?;
         let (block, length) = read.ok_or_else(|| element.error(ReadErrorKind::ShortBlock))?;
+        let block = block.in_group();
         let offset = element.body_offset() + length as u64;
         self.frames(
             (element.offset, element.path),
@@ -798,7 +807,7 @@ fn clamp(left: u64, available: usize) -> usize {
     usize::try_from(left).map_or(available, |left| left.min(available))
 }
 
-/// The head of an element as short as the form that was read allows it to be written again.
+/// The head of an element as it was sent. An id has one form, and the length of the size is known.
 fn head_bytes(found: Found) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEAD_MAX);
     vint::put_id(&mut bytes, found.head.id);

@@ -17,14 +17,14 @@ const DEPTH: usize = 8;
 pub struct Tag {
     /// The pairs, in their order. A pair inside a pair follows the outer one.
     pub pairs: Vec<SimpleTag>,
-    /// The group speaks of a single track, chapter or file, not of the whole (it has Targets that say so).
-    pub targeted: bool,
+    /// What the group speaks of, as the body of its Targets element; empty for the whole document or fragment.
+    pub targets: Bytes,
 }
 
 impl Tag {
     /// One pair of name and text.
     pub fn text(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Self { pairs: vec![SimpleTag::text(name, value)], targeted: false }
+        Self { pairs: vec![SimpleTag::text(name, value)], targets: Bytes::new() }
     }
 }
 
@@ -82,6 +82,9 @@ pub fn write(tags: &[Tag], sizes: Sizes) -> Bytes {
     let (mut group, mut groups, mut pair) = (Vec::new(), Vec::new(), Vec::new());
     for tag in tags {
         group.clear();
+        if !tag.targets.is_empty() {
+            sizes.put(&mut group, Id::TARGETS, &tag.targets);
+        }
         for SimpleTag { name, value } in &tag.pairs {
             pair.clear();
             sizes.put(&mut pair, Id::TAG_NAME, name.as_bytes());
@@ -97,42 +100,44 @@ pub fn write(tags: &[Tag], sizes: Sizes) -> Bytes {
     out.into()
 }
 
-pub(crate) fn read(element: &Element) -> Result<Vec<Tag>, ReadError> {
-    let mut tags = Vec::new();
+/// Reads a Tags element of at most so many groups and pairs, and says how many there are.
+pub(crate) fn read(element: &Element, limit: usize) -> Result<(Vec<Tag>, usize), ReadError> {
+    let (mut tags, mut left) = (Vec::new(), limit);
     for child in element.children() {
         let child = child?;
         if child.id == Id::TAG {
-            tags.push(read_tag(&child)?);
+            take_one(&child, &mut left)?;
+            tags.push(read_tag(&child, &mut left)?);
         }
     }
-    Ok(tags)
+    Ok((tags, limit - left))
 }
 
-fn read_tag(element: &Element) -> Result<Tag, ReadError> {
+fn take_one(element: &Element, left: &mut usize) -> Result<(), ReadError> {
+    *left = left.checked_sub(1).ok_or_else(|| element.error(ReadErrorKind::TooManyTags))?;
+    Ok(())
+}
+
+fn read_tag(element: &Element, left: &mut usize) -> Result<Tag, ReadError> {
     let mut tag = Tag::default();
     for child in element.children() {
         let child = child?;
         match child.id {
-            Id::TARGETS => tag.targeted = has_target(&child)?,
-            Id::SIMPLE_TAG => read_pair(&child, &mut tag.pairs, DEPTH)?,
+            Id::TARGETS => tag.targets = child.body,
+            Id::SIMPLE_TAG => read_pair(&child, &mut tag.pairs, left, DEPTH)?,
             _ => {}
         }
     }
     Ok(tag)
 }
 
-/// TagTrackUID, TagEditionUID, TagChapterUID and TagAttachmentUID; zero means "all".
-fn has_target(targets: &Element) -> Result<bool, ReadError> {
-    for child in targets.children() {
-        let child = child?;
-        if matches!(child.id.0, 0x63C5 | 0x63C9 | 0x63C4 | 0x63C6) && child.unsigned()? != 0 {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn read_pair(element: &Element, pairs: &mut Vec<SimpleTag>, depth: usize) -> Result<(), ReadError> {
+fn read_pair(
+    element: &Element,
+    pairs: &mut Vec<SimpleTag>,
+    left: &mut usize,
+    depth: usize,
+) -> Result<(), ReadError> {
+    take_one(element, left)?;
     let Some(depth) = depth.checked_sub(1) else { return Err(element.error(ReadErrorKind::TooDeep)) };
     let (mut name, mut value) = (String::new(), TagValue::Text(String::new()));
     let mut inner = Vec::new();
@@ -142,7 +147,7 @@ fn read_pair(element: &Element, pairs: &mut Vec<SimpleTag>, depth: usize) -> Res
             Id::TAG_NAME => name = child.text(),
             Id::TAG_STRING => value = TagValue::Text(child.text()),
             Id::TAG_BINARY => value = TagValue::Binary(child.body),
-            Id::SIMPLE_TAG => read_pair(&child, &mut inner, depth)?,
+            Id::SIMPLE_TAG => read_pair(&child, &mut inner, left, depth)?,
             _ => {}
         }
     }

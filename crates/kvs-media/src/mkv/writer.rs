@@ -73,6 +73,9 @@ pub enum WriteError {
     /// Two tracks of the same number, or one with number 0 or beyond what a block can name.
     #[error("track number {0} is not possible, or is there twice")]
     InvalidTrackNumber(TrackNumber),
+    /// A track whose payload Matroska itself compressed or encrypted: how is not kept.
+    #[error("track {0} is encoded in a way that cannot be written again")]
+    EncodedTrack(TrackNumber),
     /// A cluster's time is unsigned.
     #[error("a cluster cannot begin at {0}, before time zero")]
     NegativeTimecode(Timecode),
@@ -82,6 +85,9 @@ pub enum WriteError {
     /// A frame of a track that the header does not declare.
     #[error("track {0} is not declared")]
     UnknownTrack(TrackNumber),
+    /// No element can be so large.
+    #[error("a payload of {0} bytes is larger than any element")]
+    TooLarge(usize),
     /// A frame too far from the beginning of its cluster for the 16 bits that a block has.
     #[error("a frame at {frame} is too far from its cluster at {cluster}")]
     OffsetOutOfRange {
@@ -95,10 +101,13 @@ pub enum WriteError {
 impl Writer {
     /// A document, and its header section.
     pub fn new(info: &Info, tracks: &[Track]) -> Result<(Self, Bytes), WriteError> {
+        if let Some(track) = tracks.iter().find(|track| track.encoded) {
+            return Err(WriteError::EncodedTrack(track.number));
+        }
         let numbers: Vec<TrackNumber> = tracks.iter().map(|track| track.number).collect();
         for (index, number) in numbers.iter().enumerate() {
             let again = numbers.iter().take(index).any(|other| other == number);
-            if again || number.0 == 0 || number.0 > MAX_TRACK_NUMBER {
+            if again || number.0 == 0 || number.0 > MAX_NUMBER {
                 return Err(WriteError::InvalidTrackNumber(*number));
             }
         }
@@ -130,7 +139,10 @@ impl Writer {
             .block_offset(cluster)
             .ok_or(WriteError::OffsetOutOfRange { frame: block.timecode, cluster })?;
         let Block { track, key, discardable, invisible, .. } = block;
-        let size = (vint::length_of(track.0) + 3 + length) as u64;
+        let size = (length as u64).saturating_add(vint::length_of(track.0) as u64 + 3);
+        if size > MAX_NUMBER {
+            return Err(WriteError::TooLarge(length));
+        }
         let mut out = Head::default();
         vint::put_id(&mut out, Id::SIMPLE_BLOCK);
         vint::put(&mut out, size, vint::length_of(size));
@@ -152,8 +164,8 @@ impl Writer {
     }
 }
 
-/// The largest track number that a block can name in eight bytes.
-const MAX_TRACK_NUMBER: u64 = (1 << 56) - 2;
+/// The largest number, and so the largest size, that eight bytes can say.
+const MAX_NUMBER: u64 = (1 << 56) - 2;
 
 /// What stands in front of a cluster's frames or of a payload: a few bytes, held in place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

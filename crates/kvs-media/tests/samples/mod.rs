@@ -79,7 +79,7 @@ pub(crate) fn frames(events: &[Event]) -> Vec<Frame> {
 }
 
 pub(crate) fn small_limits() -> Limits {
-    Limits { header_bytes: 64 << 10, tags_bytes: 16 << 10, frame_bytes: 256 << 10, tracks: 8 }
+    Limits { header_bytes: 64 << 10, tags_bytes: 16 << 10, frame_bytes: 256 << 10, tracks: 8, tags: 100 }
 }
 
 pub(crate) fn parts_reader() -> Reader {
