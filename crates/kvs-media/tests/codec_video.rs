@@ -481,6 +481,15 @@ fn an_avcc_of_several_sets_keeps_them_all() {
 }
 
 #[test]
+fn an_sps_that_does_not_tell_its_colour_is_not_asked_for_it() {
+    // Profile 103 is unassigned: its SPS goes on with log2_max_frame_num_minus4 behind the id.
+    let sps = SpsBits(String::new()).ue(0).ue(0).ue(0).ue(1).ue(1).bits("0").ue(19).ue(9).bits("1 1 0 0");
+    let sps: Bytes = sps.unit(&[0x67, 103, 0, 31]).into();
+    let high = AvcConfig::from_parameter_sets(vec![sps], Vec::new()).unwrap().high.unwrap();
+    assert_eq!((high.chroma, high.bit_depth_luma, high.bit_depth_chroma), (Chroma::Yuv420, 8, 8));
+}
+
+#[test]
 fn temporal_delimiters_are_taken_off_and_key_frames_found() {
     let stream = sample!("av1.obu");
     // The temporal units, each from its delimiter on.
