@@ -353,6 +353,36 @@ fn the_order_of_sets_is_no_change_and_other_bytes_are() {
 }
 
 #[test]
+fn an_access_unit_that_is_refused_changes_no_set() {
+    let private = sample!("h264-high.avcC");
+    let config = AvcConfig::parse(&private).unwrap();
+    let mut sets = ParameterSets::of(Codec::H264).unwrap();
+    sets.push_private(&private).unwrap();
+    let mut sps = config.sps[0].to_vec();
+    sps[3] = 31;
+    let good = [&[0, 0, 1][..], &sps].concat();
+    // The set is good, and the one behind it is cut off.
+    let bad = [&good[..], &[0, 0, 1, 0x68]].concat();
+    assert!(sets.push(&bad, Form::AnnexB).is_err());
+    assert_eq!(sets.codec_private().unwrap(), private);
+    // The change is not lost: it is told when it can be read.
+    assert!(sets.push(&good, Form::AnnexB).unwrap().changed);
+}
+
+#[test]
+fn a_set_that_comes_twice_counts_as_it_came_last() {
+    let private = sample!("h264-high.avcC");
+    let config = AvcConfig::parse(&private).unwrap();
+    let mut sets = ParameterSets::of(Codec::H264).unwrap();
+    sets.push_private(&private).unwrap();
+    let mut other = config.sps[0].to_vec();
+    other[3] = 31;
+    let stream = [&[0, 0, 1][..], &other, &[0, 0, 1], &config.sps[0]].concat();
+    assert!(!sets.push(&stream, Form::AnnexB).unwrap().changed);
+    assert_eq!(sets.codec_private().unwrap(), private);
+}
+
+#[test]
 fn private_data_for_short_lengths_is_rewritten_for_long_ones() {
     let mut private = sample!("h264-high.avcC").to_vec();
     private[4] = 0xfd;
