@@ -31,6 +31,10 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(read(bytes, cap, length), whole);
         assert!(whole.len() <= bytes.len());
     }
+    // As an object by itself, wherever it may end.
+    if let Ok(ack) = Ack::read(data) {
+        assert_eq!(Ack::read(ack.to_string().as_bytes()), Ok(ack));
+    }
     let mut printed = Vec::new();
     let mut acks = Vec::new();
     for result in read(bytes, AckReader::DEFAULT_CAP, usize::MAX) {

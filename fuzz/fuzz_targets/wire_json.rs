@@ -50,15 +50,14 @@ fn refusal(body: &[u8]) {
 
 /// What the service writes, the client reads.
 fn written(message: &str) {
-    for exception in Exception::ALL.iter().copied() {
-        let mut body = Vec::new();
-        exception.write_body(message, &mut body);
-        let error = ServiceError::read(exception.status(), Some(exception.error_type()), &body).unwrap();
-        assert_eq!(error.exception, Some(exception));
-        // Its body has no place for a message.
-        if exception != Exception::UnknownOperation && message.len() <= 512 {
-            assert_eq!(error.message, message);
-        }
+    let exception = Exception::ALL[message.len() % Exception::ALL.len()];
+    let mut body = Vec::new();
+    exception.write_body(message, &mut body);
+    let error = ServiceError::read(exception.status(), Some(exception.error_type()), &body).unwrap();
+    assert_eq!(error.exception, Some(exception));
+    // The body of an unknown operation has no place for a message.
+    if exception != Exception::UnknownOperation && message.len() <= 512 {
+        assert_eq!(error.message, message);
     }
 }
 

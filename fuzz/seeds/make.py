@@ -64,7 +64,7 @@ for name in ("vp8", "vp9"):
     seed("codec_frames", name, ivf(f"{name}.ivf"))
 seed("codec_frames", "opus", b"\xfb\3")
 # Two raw data blocks with their positions and checksums.
-seed("codec_frames", "adts-blocks", bytes.fromhex("fff8508002dffd00090000") + b"\1\2\3\4\5\0\0" + b"\6\7\0\0")
+seed("codec_frames", "adts-blocks", bytes.fromhex("fff8508002dffd00070000") + b"\1\2\3\4\5\0\0" + b"\6\7\0\0")
 
 for size in (1, 2, 3, 4):
     seed("nal_units", f"prefixed-{size}", prefixed([unit[:200] for unit in H264[:4]], size) + b"\0" * size)
@@ -88,6 +88,8 @@ frame = start + start.join(unit[:60] for unit in H264[:4])
 other = start + start.join(annex_b(sample("h264-baseline.h264"))[:2])
 sets = [unit for unit in H264 if unit[0] & 31 in PARAMETER_SETS[0]][:2]
 seed("parameter_sets", "h264", pieces(0, (0, frame), (0, other), (2, prefixed(sets, 2)), (5, sample("h264-high.avcC"))))
+# A picture parameter set with each id from 1 to 6: more than may be held.
+seed("parameter_sets", "large", pieces(0, (5, sample("h264-high.avcC")), *((6, bytes([0x68, head])) for head in (0x5F, 0x7F, 0x27, 0x2F, 0x37, 0x3F))))
 frame = start + start.join(unit[:60] for unit in H265[:5])
 sets = [unit for unit in H265 if unit[0] >> 1 & 63 in PARAMETER_SETS[1]][:3]
 seed("parameter_sets", "h265", pieces(1, (5, sample("h265-main.hvcC")), (0, frame), (4, prefixed(sets, 4))))
