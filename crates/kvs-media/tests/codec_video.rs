@@ -353,6 +353,36 @@ fn the_order_of_sets_is_no_change_and_other_bytes_are() {
 }
 
 #[test]
+fn an_access_unit_that_is_refused_changes_no_set() {
+    let private = sample!("h264-high.avcC");
+    let config = AvcConfig::parse(&private).unwrap();
+    let mut sets = ParameterSets::of(Codec::H264).unwrap();
+    sets.push_private(&private).unwrap();
+    let mut sps = config.sps[0].to_vec();
+    sps[3] = 31;
+    let good = [&[0, 0, 1][..], &sps].concat();
+    // The set is good, and the one behind it is cut off.
+    let bad = [&good[..], &[0, 0, 1, 0x68]].concat();
+    assert!(sets.push(&bad, Form::AnnexB).is_err());
+    assert_eq!(sets.codec_private().unwrap(), private);
+    // The change is not lost: it is told when it can be read.
+    assert!(sets.push(&good, Form::AnnexB).unwrap().changed);
+}
+
+#[test]
+fn a_set_that_comes_twice_counts_as_it_came_last() {
+    let private = sample!("h264-high.avcC");
+    let config = AvcConfig::parse(&private).unwrap();
+    let mut sets = ParameterSets::of(Codec::H264).unwrap();
+    sets.push_private(&private).unwrap();
+    let mut other = config.sps[0].to_vec();
+    other[3] = 31;
+    let stream = [&[0, 0, 1][..], &other, &[0, 0, 1], &config.sps[0]].concat();
+    assert!(!sets.push(&stream, Form::AnnexB).unwrap().changed);
+    assert_eq!(sets.codec_private().unwrap(), private);
+}
+
+#[test]
 fn private_data_for_short_lengths_is_rewritten_for_long_ones() {
     let mut private = sample!("h264-high.avcC").to_vec();
     private[4] = 0xfd;
@@ -478,6 +508,15 @@ fn an_avcc_of_several_sets_keeps_them_all() {
     let pps = vec![config.pps[0].clone(), Bytes::from_static(&[0x68, 0x5a])];
     let built = AvcConfig::from_parameter_sets(sps, pps).unwrap();
     assert_eq!(AvcConfig::parse(&built.write().unwrap()), Ok(built));
+}
+
+#[test]
+fn an_sps_that_does_not_tell_its_colour_is_not_asked_for_it() {
+    // Profile 103 is unassigned: its SPS goes on with log2_max_frame_num_minus4 behind the id.
+    let sps = SpsBits(String::new()).ue(0).ue(0).ue(0).ue(1).ue(1).bits("0").ue(19).ue(9).bits("1 1 0 0");
+    let sps: Bytes = sps.unit(&[0x67, 103, 0, 31]).into();
+    let high = AvcConfig::from_parameter_sets(vec![sps], Vec::new()).unwrap().high.unwrap();
+    assert_eq!((high.chroma, high.bit_depth_luma, high.bit_depth_chroma), (Chroma::Yuv420, 8, 8));
 }
 
 #[test]

@@ -196,7 +196,8 @@ impl Ack {
     /// nothing for an ack of known names and numbers of the usual length.
     pub fn read(object: &[u8]) -> Result<Self, AckError> {
         let malformed = |error: serde_json::Error| AckError::Malformed {
-            reason: error.to_string(),
+            // It quotes what stands in the place of an object.
+            reason: shown(&error.to_string()),
             text: shown_bytes(object),
         };
         let outer: Fields<'_> = serde_json::from_slice(object).map_err(malformed)?;
@@ -364,6 +365,9 @@ mod tests {
         let long = format!("{{\"Message\":\"{}\"}}", "x".repeat(100_000));
         let Err(AckError::NotAnAck { text }) = Ack::read(long.as_bytes()) else { panic!("an ack?") };
         assert!(text.len() < 600);
+        let long = format!("{{\"Acknowledgement\":\"{}\"}}", "x".repeat(100_000));
+        let Err(error @ AckError::Malformed { .. }) = Ack::read(long.as_bytes()) else { panic!("an ack?") };
+        assert!(error.to_string().len() < 1_200);
         assert_eq!(Ack::read(b"{}"), Err(AckError::NotAnAck { text: "{}".into() }));
         assert_eq!(
             Ack::read(br#"{"Acknowledgement":{"Acknowledgement":{"EventType":"IDLE"}}}"#),

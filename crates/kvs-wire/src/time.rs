@@ -11,6 +11,9 @@ use thiserror::Error;
 use crate::decimal::{self, DecimalError};
 use crate::text;
 
+/// The first whole millisecond of [`Utc`]: what is before it rounds up, as nobody could read it below.
+const FIRST_MILLI: i64 = i64::MIN / 1_000_000;
+
 /// An instant as seconds since the Unix epoch with a decimal fraction: the form of every time in JSON bodies, of
 /// the header `x-amzn-producer-start-timestamp` and of the fragment tags.
 ///
@@ -61,7 +64,7 @@ impl FromStr for EpochSeconds {
 
 impl fmt::Display for EpochSeconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = self.0.millis();
+        let millis = self.0.millis().max(FIRST_MILLI);
         let sign = if millis < 0 { "-" } else { "" };
         let size = millis.unsigned_abs();
         write!(f, "{sign}{}.{:03}", size / 1_000, size % 1_000)
@@ -153,10 +156,20 @@ mod tests {
             (0, "0.000"),
             (-1, "-0.001"),
             (-1_500_000_000, "-1.500"),
+            (i64::MAX, "9223372036.854"),
+            (i64::MIN + 775_808, "-9223372036.854"),
         ] {
             let seconds = EpochSeconds(Utc::from_nanos(nanos));
             assert_eq!(seconds.to_string(), text);
             assert_eq!(serde_json::to_string(&seconds).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_range_print_so_that_they_read() {
+        for nanos in [i64::MIN, i64::MIN + 1, i64::MIN + 775_808, i64::MAX] {
+            let EpochSeconds(read) = EpochSeconds(Utc::from_nanos(nanos)).to_string().parse().unwrap();
+            assert!(read.nanos().abs_diff(nanos) < 1_000_000);
         }
     }
 

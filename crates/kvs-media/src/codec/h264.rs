@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use bytes::{BufMut, Bytes};
 use h264_reader::nal::sps::{
-    AspectRatioInfo, ChromaFormat, FrameMbsFlags, PicOrderCntType, SeqParameterSet, SpsError,
+    AspectRatioInfo, ChromaFormat, FrameMbsFlags, PicOrderCntType, ProfileIdc, SeqParameterSet, SpsError,
 };
 use h264_reader::rbsp::{BitRead, BitReader, BitReaderError, ByteReader, Integer, Primitive};
 
@@ -391,8 +391,12 @@ impl AvcConfig {
     }
 }
 
-/// Bits a sample of colour, which [`Picture`] has no use for.
+/// Bits a sample of colour, which [`Picture`] has no use for; `None` of a profile whose SPS does not tell (7.3.2.1.1).
 fn chroma_depth(sps: &[u8]) -> Option<u8> {
+    let profile = *sps.get(1)?;
+    if !ProfileIdc::from(profile).has_chroma_info() {
+        return None;
+    }
     let mut bits = Bits::of_nal("SPS", sps, HEADER);
     bits.skip(24, "level_idc").ok()?;
     bits.skip_ue("seq_parameter_set_id").ok()?;

@@ -1,5 +1,7 @@
 //! The parameter sets of a stream: where they are now, and when they changed.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::av1::{self, Av1Config};
@@ -14,8 +16,8 @@ const MOST_BYTES: usize = 256 * 1024;
 /// The parameter sets of an H.264, H.265 or AV1 stream, gathered from private data and from access units.
 ///
 /// A set is known by its kind and id, so that the order in which sets arrive does not matter, and only other bytes are
-/// a change. Sets that are repeated in band cost a comparison and no allocation. A set that cannot be read is refused,
-/// and what was known before stays.
+/// a change. Sets that are repeated in band cost a comparison and no allocation. An access unit with a set that cannot be
+/// read is refused, and what was known before stays.
 #[derive(Clone, Debug)]
 pub struct ParameterSets {
     codec: Codec,
@@ -56,21 +58,22 @@ impl ParameterSets {
     /// Takes in an access unit (AV1: a temporal unit, whatever the form), up to its first slice.
     ///
     /// # Errors
-    /// When it cannot be divided into units, or a set in it cannot be read.
+    /// When it cannot be divided into units, or a set in it cannot be read; then nothing has changed.
     pub fn push(&mut self, data: &[u8], form: Form) -> Result<Fed, CodecError> {
-        let mut fed = Fed { unit: AccessUnit::default(), changed: false };
+        let mut sets = Cow::Borrowed(self.sets.as_slice());
+        let mut found = AccessUnit::default();
         match self.codec {
             Codec::Av1 => {
-                fed.unit = av1::inspect(data)?;
-                if fed.unit.has_parameter_sets {
-                    fed.changed = self.push_av1(data)?;
+                found = av1::inspect(data)?;
+                if found.has_parameter_sets {
+                    put_av1(&mut sets, data)?;
                 }
             }
             Codec::H265 => {
                 for unit in form.units(data) {
                     let unit = unit?;
-                    fed.changed |= self.push_h265_unit(unit)?;
-                    if fed.unit.look_at_h265(unit) {
+                    put_h265_unit(&mut sets, unit)?;
+                    if found.look_at_h265(unit) {
                         break;
                     }
                 }
@@ -78,14 +81,23 @@ impl ParameterSets {
             _ => {
                 for unit in form.units(data) {
                     let unit = unit?;
-                    fed.changed |= self.push_h264_unit(unit)?;
-                    if fed.unit.look_at_h264(unit) {
+                    put_h264_unit(&mut sets, unit)?;
+                    if found.look_at_h264(unit) {
                         break;
                     }
                 }
             }
         }
-        Ok(fed)
+        // A set that comes twice may have been another in between.
+        let new = match sets {
+            Cow::Owned(new) if new != self.sets => Some(new),
+            _ => None,
+        };
+        let changed = new.is_some();
+        if let Some(new) = new {
+            (self.sets, self.private) = (new, None);
+        }
+        Ok(Fed { unit: found, changed })
     }
 
     /// Takes in private data, which replaces all that was known; true when its sets are other than those.
@@ -93,101 +105,31 @@ impl ParameterSets {
     /// # Errors
     /// When it cannot be read; then nothing is replaced.
     pub fn push_private(&mut self, private: &Bytes) -> Result<bool, CodecError> {
-        let mut new =
-            Self { codec: self.codec, sets: Vec::new(), private: None, length_size: LengthSize::Four };
+        let mut sets = Cow::Owned(Vec::new());
+        let mut length_size = LengthSize::Four;
         match self.codec {
-            Codec::Av1 => {
-                new.push_av1(&Av1Config::parse(private)?.obus)?;
-            }
+            Codec::Av1 => put_av1(&mut sets, &Av1Config::parse(private)?.obus)?,
             Codec::H265 => {
                 let config = HevcConfig::parse(private)?;
-                new.length_size = config.length_size;
+                length_size = config.length_size;
                 for unit in config.arrays.iter().flat_map(|array| &array.units) {
-                    new.push_h265_unit(unit)?;
+                    put_h265_unit(&mut sets, unit)?;
                 }
             }
             _ => {
                 let config = AvcConfig::parse(private)?;
-                new.length_size = config.length_size;
+                length_size = config.length_size;
                 for unit in config.sps.iter().chain(&config.pps) {
-                    new.push_h264_unit(unit)?;
+                    put_h264_unit(&mut sets, unit)?;
                 }
             }
         }
+        let changed = *sets != self.sets;
+        self.sets = sets.into_owned();
+        self.length_size = length_size;
         // Samples are written with 4-byte lengths, and the private data must say so.
-        new.private = (new.length_size == LengthSize::Four).then(|| private.clone());
-        let changed = self.sets != new.sets;
-        *self = new;
+        self.private = (length_size == LengthSize::Four).then(|| private.clone());
         Ok(changed)
-    }
-
-    fn push_h264_unit(&mut self, unit: &[u8]) -> Result<bool, CodecError> {
-        // The padding of a set is no part of it: the same set comes without in Annex B.
-        let unit = trim_trailing_zeros(unit);
-        match h264::unit_type(unit) {
-            h264::SPS => {
-                self.put(h264::SPS, h264::sps_id(unit)?, unit, |unit| h264::parse_sps(unit).map(drop))
-            }
-            h264::PPS => self.put(h264::PPS, h264::pps_id(unit)?, unit, |_| Ok(())),
-            _ => Ok(false),
-        }
-    }
-
-    fn push_h265_unit(&mut self, unit: &[u8]) -> Result<bool, CodecError> {
-        let unit = trim_trailing_zeros(unit);
-        let kind = h265::unit_type(unit);
-        if h265::layer(unit) != 0 {
-            return Ok(false);
-        }
-        match kind {
-            h265::VPS => self.put(kind, h265::vps_id(unit)?, unit, |_| Ok(())),
-            h265::SPS => self.put(kind, h265::sps_id(unit)?, unit, |unit| h265::parse_sps(unit).map(drop)),
-            h265::PPS => self.put(kind, h265::pps_id(unit)?, unit, |_| Ok(())),
-            _ => Ok(false),
-        }
-    }
-
-    fn push_av1(&mut self, data: &[u8]) -> Result<bool, CodecError> {
-        let mut changed = false;
-        for unit in av1::obus(data) {
-            let unit = unit?;
-            match unit.unit_type {
-                av1::SEQUENCE_HEADER => {
-                    let check = |payload: &[u8]| av1::parse_sequence_header(payload).map(drop);
-                    changed |= self.put(av1::SEQUENCE_HEADER, 0, unit.payload, check)?;
-                }
-                av1::FRAME_HEADER | av1::FRAME => break,
-                _ => {}
-            }
-        }
-        Ok(changed)
-    }
-
-    fn put(
-        &mut self,
-        kind: u8,
-        id: u8,
-        unit: &[u8],
-        check: impl FnOnce(&[u8]) -> Result<(), CodecError>,
-    ) -> Result<bool, CodecError> {
-        let place = self.sets.binary_search_by_key(&(kind, id), |set| (set.kind, set.id));
-        let known = place.ok().and_then(|at| self.sets.get_mut(at));
-        if known.as_ref().is_some_and(|set| set.unit == unit) {
-            return Ok(false);
-        }
-        check(unit)?;
-        let replaced = known.as_ref().map_or(0, |set| set.unit.len());
-        let total = self.sets.iter().map(|set| set.unit.len()).sum::<usize>().saturating_add(unit.len());
-        if total.saturating_sub(replaced) > MOST_BYTES || unit.len() > usize::from(u16::MAX) {
-            return Err(CodecError::value("parameter set", "length", unit.len() as u64));
-        }
-        let unit = Bytes::copy_from_slice(unit);
-        match place {
-            Ok(at) => self.sets.get_mut(at).into_iter().for_each(|set| set.unit = unit.clone()),
-            Err(at) => self.sets.insert(at, Set { kind, id, unit }),
-        }
-        self.private = None;
-        Ok(true)
     }
 
     /// There is a set of each kind that a decoder needs.
@@ -253,4 +195,71 @@ impl ParameterSets {
     fn units(&self, kind: u8) -> Vec<Bytes> {
         self.sets.iter().filter(|set| set.kind == kind).map(|set| set.unit.clone()).collect()
     }
+}
+
+fn put_h264_unit(sets: &mut Cow<'_, [Set]>, unit: &[u8]) -> Result<(), CodecError> {
+    // The padding of a set is no part of it: the same set comes without in Annex B.
+    let unit = trim_trailing_zeros(unit);
+    match h264::unit_type(unit) {
+        h264::SPS => put(sets, h264::SPS, h264::sps_id(unit)?, unit, |unit| h264::parse_sps(unit).map(drop)),
+        h264::PPS => put(sets, h264::PPS, h264::pps_id(unit)?, unit, |_| Ok(())),
+        _ => Ok(()),
+    }
+}
+
+fn put_h265_unit(sets: &mut Cow<'_, [Set]>, unit: &[u8]) -> Result<(), CodecError> {
+    let unit = trim_trailing_zeros(unit);
+    let kind = h265::unit_type(unit);
+    if h265::layer(unit) != 0 {
+        return Ok(());
+    }
+    match kind {
+        h265::VPS => put(sets, kind, h265::vps_id(unit)?, unit, |_| Ok(())),
+        h265::SPS => put(sets, kind, h265::sps_id(unit)?, unit, |unit| h265::parse_sps(unit).map(drop)),
+        h265::PPS => put(sets, kind, h265::pps_id(unit)?, unit, |_| Ok(())),
+        _ => Ok(()),
+    }
+}
+
+fn put_av1(sets: &mut Cow<'_, [Set]>, data: &[u8]) -> Result<(), CodecError> {
+    for unit in av1::obus(data) {
+        let unit = unit?;
+        match unit.unit_type {
+            av1::SEQUENCE_HEADER => {
+                let check = |payload: &[u8]| av1::parse_sequence_header(payload).map(drop);
+                put(sets, av1::SEQUENCE_HEADER, 0, unit.payload, check)?;
+            }
+            av1::FRAME_HEADER | av1::FRAME => break,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Adds or replaces a set; the sets are copied when it is another than the known one, and not before.
+fn put(
+    sets: &mut Cow<'_, [Set]>,
+    kind: u8,
+    id: u8,
+    unit: &[u8],
+    check: impl FnOnce(&[u8]) -> Result<(), CodecError>,
+) -> Result<(), CodecError> {
+    let place = sets.binary_search_by_key(&(kind, id), |set| (set.kind, set.id));
+    let known = place.ok().and_then(|at| sets.get(at));
+    if known.is_some_and(|set| set.unit == unit) {
+        return Ok(());
+    }
+    check(unit)?;
+    let replaced = known.map_or(0, |set| set.unit.len());
+    let total = sets.iter().map(|set| set.unit.len()).sum::<usize>().saturating_add(unit.len());
+    if total.saturating_sub(replaced) > MOST_BYTES || unit.len() > usize::from(u16::MAX) {
+        return Err(CodecError::value("parameter set", "length", unit.len() as u64));
+    }
+    let set = Set { kind, id, unit: Bytes::copy_from_slice(unit) };
+    let sets = sets.to_mut();
+    match place {
+        Ok(at) => sets.get_mut(at).into_iter().for_each(|known| *known = set.clone()),
+        Err(at) => sets.insert(at, set),
+    }
+    Ok(())
 }
