@@ -67,6 +67,14 @@ impl Utc {
         self.0.checked_sub(i64::try_from(span.as_nanos()).ok()?).map(Self)
     }
 
+    /// This instant moved by a position in a pipeline, forwards or backwards.
+    pub const fn shifted(self, by: RunningTime) -> Option<Self> {
+        match self.0.checked_add(by.0) {
+            Some(nanos) => Some(Self(nanos)),
+            None => None,
+        }
+    }
+
     /// How long after `earlier` this is; `None` when it is before it.
     pub fn since(self, earlier: Self) -> Option<Duration> {
         span_between(self.0, earlier.0)
@@ -230,6 +238,13 @@ impl TimecodeScale {
         i64::try_from(i128::from(timecode.0) * i128::from(self.nanos())).ok().map(Utc)
     }
 
+    /// The instant at which a tick begins that is counted from `start`, as in a session of relative timecodes; `None`
+    /// beyond the range of [`Utc`].
+    pub fn instant_from(self, start: Utc, timecode: Timecode) -> Option<Utc> {
+        let nanos = i128::from(start.0) + i128::from(timecode.0) * i128::from(self.nanos());
+        i64::try_from(nanos).ok().map(Utc)
+    }
+
     /// Whole ticks in a span, rounded down.
     pub fn ticks_in(self, span: Duration) -> i64 {
         i64::try_from(span.as_nanos() / u128::from(self.nanos())).unwrap_or(i64::MAX)
@@ -278,6 +293,16 @@ mod tests {
         assert_eq!(Utc::from_ntp_nanos(2_208_988_800_000_000_000), Some(Utc::EPOCH));
         assert_eq!(Utc::from_ntp_nanos(0), Some(Utc::from_nanos(-2_208_988_800_000_000_000)));
         assert_eq!(Utc::from_ntp_nanos(u64::MAX), None);
+    }
+
+    #[test]
+    fn relative_times_count_from_their_start_both_ways() {
+        let start = Utc::from_millis(1_700_000_000_000).unwrap();
+        let scale = TimecodeScale::MILLISECOND;
+        assert_eq!(scale.instant_from(start, Timecode::from_ticks(-33)), Utc::from_millis(1_699_999_999_967));
+        assert_eq!(scale.instant_from(Utc::EPOCH, Timecode::from_ticks(i64::MAX)), None);
+        assert_eq!(start.shifted(RunningTime::from_nanos(-33_000_000)), Utc::from_millis(1_699_999_999_967));
+        assert_eq!(Utc::from_nanos(i64::MAX).shifted(RunningTime::from_nanos(1)), None);
     }
 
     #[test]

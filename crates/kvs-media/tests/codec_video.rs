@@ -266,6 +266,7 @@ fn recovery_points_of_open_groups_are_told_from_idr_pictures() {
     assert!(!recovery.is_closed() && recovery.is_clean());
     assert!(found.iter().any(|unit| unit.discardable) && found.iter().all(|unit| unit.has_picture));
     assert!(!found[7].discardable);
+    assert_eq!(found.iter().filter(|unit| unit.leads).count(), 2);
 }
 
 #[test]
@@ -304,7 +305,8 @@ fn each_h265_slice_type_is_what_table_7_1_says() {
     assert_eq!(list(|unit| unit.has_parameter_sets), [h265::VPS, h265::SPS, h265::PPS]);
     assert_eq!(list(|unit| unit.leading), [6, 7, 8, 9]);
     assert_eq!(list(|unit| unit.skipped_leading), [8, 9]);
-    assert_eq!(list(|unit| unit.discardable), [0, 2, 4, 6, 8, 10, 12, 14]);
+    assert_eq!(list(|unit| unit.discardable), []);
+    assert_eq!(list(|unit| unit.leads), [16, 17, 19, 21]);
     assert_eq!(list(|unit| unit.random_access == Some(RandomAccess::BrokenLink)), [16, 17, 18]);
     assert_eq!(list(|unit| unit.random_access == Some(RandomAccess::Idr)), [19, 20]);
     assert_eq!(list(|unit| unit.random_access == Some(RandomAccess::Cra)), [21]);

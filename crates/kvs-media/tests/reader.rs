@@ -619,8 +619,7 @@ fn the_header_holds_all_that_comes_before_the_first_cluster_but_tags() {
 #[test]
 fn what_stands_behind_a_document_of_known_size_is_passed_over() {
     let header = header();
-    let body =
-        [&header[8 + 7 + 5..], &element(CLUSTER, &[TIMECODE_5, BLOCK].concat())[..]].concat();
+    let body = [&header[8 + 7 + 5..], &element(CLUSTER, &[TIMECODE_5, BLOCK].concat())[..]].concat();
     let bytes =
         [&header[..8 + 7], &element(SEGMENT, &body), &element(VOID, &[0; 5]), &[0xC0, 0x81, 1]].concat();
     assert_eq!(error_of(&bytes, small_limits()), None);

@@ -222,15 +222,15 @@ impl Ack {
         let error_id = fields.error_id.map(|raw| {
             value("ErrorId", raw, |text| integer(text).and_then(|id| u32::try_from(id).ok()).map(ErrorId))
         });
+        let timecode = fields.fragment_timecode.map(|raw| value("FragmentTimecode", raw, integer));
+        // A refusal is told whatever else is wrong with it: the producer has to act.
+        let is_refusal = event == AckEvent::Error;
         Ok(Self {
             event,
-            fragment_timecode: fields
-                .fragment_timecode
-                .map(|raw| value("FragmentTimecode", raw, integer))
-                .transpose()?,
-            fragment_number: fragment_number.transpose()?,
+            fragment_timecode: kept(timecode, is_refusal)?,
+            fragment_number: kept(fragment_number, is_refusal)?,
             error_code: fields.error_code.map(|raw| code(&scalar(raw))),
-            error_id: error_id.transpose()?,
+            error_id: kept(error_id, is_refusal)?,
         })
     }
 
@@ -244,6 +244,14 @@ impl Ack {
 fn value<T>(key: &'static str, raw: &RawValue, read: impl Fn(&str) -> Option<T>) -> Result<T, AckError> {
     let text = scalar(raw);
     read(&text).ok_or_else(|| AckError::Value { key, text: shown(&text) })
+}
+
+/// A field that could not be read is an error, or is left out where the rest matters more.
+fn kept<T>(field: Option<Result<T, AckError>>, without_faults: bool) -> Result<Option<T>, AckError> {
+    match field {
+        Some(Err(_)) if without_faults => Ok(None),
+        field => field.transpose(),
+    }
 }
 
 fn code(name: &str) -> Cow<'static, str> {
@@ -406,12 +414,24 @@ mod tests {
             ("ErrorId", "4294967296"),
             ("ErrorId", "true"),
         ] {
-            let text = format!(r#"{{"EventType":"ERROR","{key}":{json}}}"#);
+            let text = format!(r#"{{"EventType":"RECEIVED","{key}":{json}}}"#);
             assert_eq!(
                 Ack::read(text.as_bytes()),
                 Err(AckError::Value { key, text: json.trim_matches('"').into() })
             );
         }
+    }
+
+    #[test]
+    fn a_refusal_is_told_although_something_else_in_it_is_wrong() {
+        let text = r#"{"EventType":"ERROR","FragmentTimecode":18446744071867076041,"FragmentNumber":"x","ErrorId":5001}"#;
+        assert_eq!(
+            Ack::read(text.as_bytes()),
+            Ok(Ack::refusal(ErrorId(5001), None)).map(|ack| Ack { error_code: None, ..ack })
+        );
+        let text = r#"{"EventType":"ERROR","FragmentTimecode":7,"ErrorCode":"ARCHIVAL_ERROR","ErrorId":"?"}"#;
+        let ack = Ack::read(text.as_bytes()).unwrap();
+        assert_eq!((ack.fragment_timecode, ack.error()), (Some(7), Some(ErrorId(5001))));
     }
 
     #[test]

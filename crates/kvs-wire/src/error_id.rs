@@ -176,8 +176,9 @@ const TABLE: [Row; 25] = {
         ),
         row(4507, "STREAM_DELETED", Stop, Elsewhere, "the stream is deleted"),
         row(5000, "INTERNAL_ERROR", Resend, Elsewhere, "the service failed inside"),
-        // Seen for a whole outage, but also for a single fragment with an absurd time: it counts against the fragment.
-        row(5001, "ARCHIVAL_ERROR", Resend, Fragment, "the service could not store the fragment"),
+        // A full disk on the other side must cost nothing. It was also seen for a single fragment with an absurd time,
+        // which our producers do not make.
+        row(5001, "ARCHIVAL_ERROR", Resend, Elsewhere, "the service could not store the fragment"),
     ]
 };
 
@@ -299,7 +300,7 @@ mod tests {
             ErrorId::known().filter(|id| !id.blames_fragment()).map(|id| id.0).collect();
         let mut expected = vec![3000, 3002, 4000, 4003, 4008];
         expected.extend(4500..=4507);
-        expected.push(5000);
+        expected.extend([5000, 5001]);
         assert_eq!(elsewhere, expected);
         assert!(ErrorId(7000).blames_fragment());
     }

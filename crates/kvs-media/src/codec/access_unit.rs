@@ -40,11 +40,15 @@ pub struct AccessUnit {
     pub has_picture: bool,
     /// It holds parameter sets in band.
     pub has_parameter_sets: bool,
+    /// Pictures that are shown before it may follow it: it begins an open group, or a closed one with leading pictures
+    /// (H.265 IDR_W_RADL). What [`Timing::leading`](crate::fragment::Timing::leading) wants to know.
+    pub leads: bool,
     /// H.265: it precedes its random access point on the screen. H.264 does not say; there the times tell.
     pub leading: bool,
     /// H.265: a leading picture that cannot be decoded when decoding began at its random access point (RASL).
     pub skipped_leading: bool,
-    /// No other picture refers to it, so that a reader in a hurry may leave it out.
+    /// No other picture refers to it, so that a reader in a hurry may leave it out. H.264 says so; H.265 says it of a
+    /// temporal sub-layer only, and a higher one may refer to it all the same.
     pub discardable: bool,
 }
 

@@ -238,6 +238,7 @@ impl AccessUnit {
                 if kind == IDR {
                     self.random_access = Some(RandomAccess::Idr);
                 }
+                self.leads = matches!(self.random_access, Some(RandomAccess::Recovery { .. }));
                 self.discardable = unit.first().is_some_and(|byte| byte & 0x60 == 0);
                 return true;
             }

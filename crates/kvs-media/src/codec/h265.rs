@@ -78,8 +78,8 @@ impl AccessUnit {
                 self.has_picture = true;
                 self.leading = matches!(kind, 6..=9);
                 self.skipped_leading = matches!(kind, 8 | 9);
-                // Below 16 an even type is a sub-layer picture that no other of its layer refers to.
-                self.discardable = kind < 16 && kind & 1 == 0;
+                // Of types 18 (BLA_N_LP) and 20 (IDR_N_LP) alone no leading picture may follow.
+                self.leads = matches!(kind, 16 | 17 | 19 | 21);
                 self.random_access = match kind {
                     16..=18 => Some(RandomAccess::BrokenLink),
                     19 | 20 => Some(RandomAccess::Idr),
