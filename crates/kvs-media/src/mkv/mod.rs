@@ -6,6 +6,7 @@
 //! transport below has better ones.
 
 mod block;
+mod document;
 mod element;
 mod error;
 mod event;

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::block::{BLOCK_HEAD_MAX, BlockGroup, BlockHead, unlace};
+use super::document::Document;
 use super::element::Element;
 use super::event::{Cluster, Event, Frame, FrameHead, Tags};
-use super::header::{self, Header, Info};
+use super::header::Header;
 use super::ids::Place;
 use super::tags;
 use super::vint::{self, HEAD_MAX, Head};
 use super::{Id, Path, ReadError, ReadErrorKind};
-use crate::Track;
 use crate::time::Timecode;
 
 /// What a [`Reader`] holds at the most, whatever a peer declares.
@@ -126,30 +126,6 @@ impl Found {
     fn error(self, path: Path, kind: ReadErrorKind) -> ReadError {
         kind.at(self.offset, path.child(self.head.id))
     }
-}
-
-#[derive(Debug)]
-struct Document {
-    /// The header section so far. Grows with what has arrived and never beyond the limit.
-    raw: Vec<u8>,
-    doc_type: String,
-    segment: Option<OpenSegment>,
-    info: Option<Info>,
-    tracks: Option<Vec<Track>>,
-    /// Tags that came before the first cluster, their bytes and their number.
-    early_tags: Vec<Tags>,
-    early_tags_bytes: usize,
-    early_tags_count: usize,
-    /// Complete and handed out.
-    header: Option<Arc<Header>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct OpenSegment {
-    end: Option<u64>,
-    /// Where its head lies in the raw header.
-    at: usize,
-    head_length: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -373,10 +349,8 @@ impl Reader {
         match (found.head.id, &mut self.document) {
             (Id::EBML, _) => self.read_whole(found, self.limits.header_bytes),
             (Id::SEGMENT, Some(document)) => {
-                let at = document.raw.len();
                 let end = found.head.size.map(|size| self.offset + size);
-                document.segment = Some(OpenSegment { end, at, head_length: found.head_length });
-                document.raw.extend_from_slice(&head_bytes(found));
+                document.open_segment(&head_bytes(found), end);
                 self.state = State::Start;
                 Ok(Step::Again)
             }
@@ -453,8 +427,7 @@ impl Reader {
         let id = found.head.id;
         let size = found.head.size.ok_or_else(|| self.error(found, ReadErrorKind::UnknownSize(id)))?;
         let held = match &self.document {
-            Some(document) if document.header.is_none() && id == Id::TAGS => document.early_tags_bytes,
-            Some(document) if document.header.is_none() => document.raw.len(),
+            Some(document) if document.header.is_none() => document.held_bytes(id),
             _ => 0,
         };
         let total = size.saturating_add(held as u64);
@@ -473,91 +446,35 @@ impl Reader {
             Id::TAGS => {
                 let mut raw = head_bytes(found);
                 raw.extend_from_slice(&element.body);
-                let early = self.document.as_ref().map_or(0, |document| document.early_tags_count);
-                let (tags, count) = tags::read(&element, self.limits.tags.saturating_sub(early))?;
-                Ok(self.tags(Tags { offset: found.offset, tags, raw: raw.into() }, count))
+                let held = self.document.as_ref().map_or(0, Document::held_tags);
+                let (tags, count) = tags::read(&element, self.limits.tags.saturating_sub(held))?;
+                let tags = Tags { offset: found.offset, tags, raw: raw.into() };
+                let taken = match &mut self.document {
+                    Some(document) => document.take_tags(tags, count),
+                    None => None,
+                };
+                Ok(taken.map_or(Step::Again, |tags| Step::Event(Event::Tags(tags))))
             }
-            _ => self.header_element(&element, &head_bytes(found)),
-        }
-    }
-
-    fn tags(&mut self, tags: Tags, count: usize) -> Step {
-        match &mut self.document {
-            Some(document) if document.header.is_none() => {
-                document.early_tags_bytes += tags.raw.len();
-                document.early_tags_count += count + 1;
-                document.early_tags.push(tags);
-                Step::Again
+            Id::EBML => {
+                self.document = Some(Document::new(&element, &head_bytes(found))?);
+                Ok(Step::Again)
             }
-            _ => Step::Event(Event::Tags(tags)),
-        }
-    }
-
-    fn header_element(&mut self, element: &Element, head: &[u8]) -> Result<Step, ReadError> {
-        if element.id == Id::EBML {
-            self.document = Some(Document {
-                raw: Vec::new(),
-                doc_type: header::read_ebml(element)?,
-                segment: None,
-                info: None,
-                tracks: None,
-                early_tags: Vec::new(),
-                early_tags_bytes: 0,
-                early_tags_count: 0,
-                header: None,
-            });
-        }
-        let Some(document) = &mut self.document else { return Ok(Step::Again) };
-        let mut repeated = false;
-        // Either may be repeated, but must then say the same (RFC 9559, 5.1).
-        let contradiction = element.error(ReadErrorKind::Contradiction(element.id));
-        match element.id {
-            Id::INFO => {
-                let info = header::read_info(element)?;
-                if document.info.as_ref().is_some_and(|known| *known != info) {
-                    return Err(contradiction);
-                }
-                repeated = document.info.replace(info).is_some();
+            id => {
+                let Some(document) = &mut self.document else { return Ok(Step::Again) };
+                let head = head_bytes(found);
+                let length = (head.len() + element.body.len()) as u64;
+                let repeated = document.take(&element, &head, self.limits.tracks)?;
+                let skipped = Event::Skipped { id, offset: found.offset, length };
+                Ok(if repeated { Step::Event(skipped) } else { Step::Again })
             }
-            Id::TRACKS => {
-                let tracks = header::read_tracks(element, self.limits.tracks)?;
-                if document.tracks.as_ref().is_some_and(|known| *known != tracks) {
-                    return Err(contradiction);
-                }
-                repeated = document.tracks.replace(tracks).is_some();
-            }
-            _ => {}
         }
-        if document.header.is_some() {
-            // What was not there before the first cluster comes too late.
-            if !repeated {
-                return Err(element.error(ReadErrorKind::Unexpected(element.id)));
-            }
-            let length = (element.body.len() + head.len()) as u64;
-            return Ok(Step::Event(Event::Skipped { id: element.id, offset: element.offset, length }));
-        }
-        document.raw.extend_from_slice(head);
-        document.raw.extend_from_slice(&element.body);
-        Ok(Step::Again)
     }
 
     /// Hands out the header, unless that has happened.
     fn complete_header(&mut self) {
-        let Some(document) = &mut self.document else { return };
-        if document.header.is_some() {
-            return;
+        if let Some(document) = &mut self.document {
+            document.complete(&mut self.pending);
         }
-        let Some(segment) = document.segment else { return };
-        let header = Arc::new(Header {
-            doc_type: std::mem::take(&mut document.doc_type),
-            info: document.info.clone().unwrap_or_default(),
-            tracks: document.tracks.clone().unwrap_or_default(),
-            raw: std::mem::take(&mut document.raw).into(),
-            segment: segment.at..segment.at + segment.head_length,
-        });
-        document.header = Some(Arc::clone(&header));
-        self.pending.push_back(Event::Document(header));
-        self.pending.extend(document.early_tags.drain(..).map(Event::Tags));
     }
 
     fn timecode(&mut self, element: &Element) -> Result<Event, ReadError> {
