@@ -31,13 +31,13 @@ fn limit(instructions: u64) -> LibraryBenchmarkConfig {
 }
 
 #[library_benchmark(setup = stream)]
-#[bench::in_one_piece(args = (FRAMES), config = limit(1_000))]
+#[bench::in_one_piece(args = (FRAMES), config = limit(850))]
 fn read_whole(stream: Bytes) -> u64 {
     black_box(read(&stream, Delivery::Whole, usize::MAX))
 }
 
 #[library_benchmark(setup = stream)]
-#[bench::in_pieces_of_64_kib(args = (FRAMES), config = limit(1_300))]
+#[bench::in_pieces_of_64_kib(args = (FRAMES), config = limit(1_100))]
 fn read_parts(stream: Bytes) -> u64 {
     black_box(read(&stream, Delivery::Parts, 65_536))
 }
@@ -49,7 +49,7 @@ fn write_heads(frames: i64) -> usize {
 }
 
 #[library_benchmark]
-#[bench::two_tracks(args = (FRAMES), config = limit(650))]
+#[bench::two_tracks(args = (FRAMES), config = limit(800))]
 fn interleave_and_cut(frames: i64) -> u64 {
     let sound = TrackNumber(2);
     let mut lanes = Interleaver::new(Duration::from_secs(1), Duration::from_millis(1));

@@ -167,7 +167,10 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Cutter {
     rules: Rules,
+    ticks: Ticks,
     tracks: Vec<TrackState>,
+    /// The track that decides about cuts, of those that are not silent.
+    driver: Option<usize>,
     /// A session was begun, and nothing has asked for another since.
     in_session: bool,
     fragment: Option<Fragment>,
@@ -182,6 +185,31 @@ pub struct Cutter {
     /// When the last fragments began, in a ring.
     begun: [Option<Monotonic>; PER_SECOND],
     counts: Counts,
+}
+
+/// The spans of the rules, in ticks.
+#[derive(Clone, Copy, Debug)]
+struct Ticks {
+    target: i64,
+    shortest: i64,
+    key_wanted: i64,
+    longest: i64,
+    backward: i64,
+    silence: i64,
+}
+
+impl Ticks {
+    fn of(rules: &Rules) -> Self {
+        let ticks = |span| rules.scale.ticks_in(span);
+        Self {
+            target: ticks(rules.target),
+            shortest: ticks(rules.shortest),
+            key_wanted: ticks(rules.key_wanted),
+            longest: ticks(rules.longest),
+            backward: ticks(rules.backward),
+            silence: ticks(rules.silence),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -245,10 +273,10 @@ struct Fragment {
 
 impl Fragment {
     /// The earliest time that one more frame may have.
-    fn first_possible(&self, rules: &Rules) -> i64 {
+    fn first_possible(&self, ticks: &Ticks) -> i64 {
         self.floor
             .max(self.start.saturating_add(i16::MIN.into()))
-            .max(self.latest.saturating_sub(rules.scale.ticks_in(rules.longest)))
+            .max(self.latest.saturating_sub(ticks.longest))
     }
 }
 
@@ -265,8 +293,10 @@ impl Cutter {
             return Err(RulesError::ScaleTooFine(rules.scale));
         }
         Ok(Self {
+            ticks: Ticks::of(&rules),
             rules,
             tracks: Vec::new(),
+            driver: None,
             in_session: false,
             fragment: None,
             floor: 0,
@@ -301,6 +331,7 @@ impl Cutter {
             let known = old.iter().position(|track| track.rule == rule).map(|index| old.swap_remove(index));
             self.tracks.push(known.unwrap_or_else(|| TrackState::new(rule)));
         }
+        self.choose_driver();
         self.waiting = None;
         self.end_session();
         Ok(())
@@ -329,7 +360,7 @@ impl Cutter {
         if !self.admit(index, frame, wanted, steps) {
             return self.discard(Discard::BeforeKeyFrame, steps);
         }
-        let driver = self.driver();
+        let driver = self.driver;
         let drives = driver == Some(index);
         let leader = driver.and_then(|driver| self.tracks.get(driver)).and_then(|driver| driver.latest);
         let tick = leader.filter(|_| frame.stray && !drives).unwrap_or(wanted);
@@ -383,11 +414,12 @@ impl Cutter {
         let decodable = !track.is_video() || frame.key || track.started && !track.silent;
         if decodable && track.silent {
             track.silent = false;
+            self.choose_driver();
             self.end_fragment(false, steps);
             self.end_session();
             self.repair(Repair::Rejoined(frame.track), steps);
         }
-        let driver = self.driver();
+        let driver = self.driver;
         // A stream begins with a picture. Later, sound does not wait for pictures that are late.
         let waits_for_driver = self.counts.sessions == 0
             && driver
@@ -398,8 +430,7 @@ impl Cutter {
             return true;
         }
         // A key frame is asked for at once, and again every while.
-        let ticks = |span| self.rules.scale.ticks_in(span);
-        let key_wanted = ticks(self.rules.key_wanted);
+        let key_wanted = self.ticks.key_wanted;
         let asked = self.waiting.map(|waiting| waiting.asked);
         let ask = asked.is_none_or(|asked| tick.saturating_sub(asked) >= key_wanted);
         let since = self.waiting.map_or(tick, |waiting| waiting.since);
@@ -408,7 +439,7 @@ impl Cutter {
             steps.push(Step::KeyFrameWanted);
         }
         if decodable
-            && tick.saturating_sub(since) > ticks(self.rules.silence)
+            && tick.saturating_sub(since) > self.ticks.silence
             && let Some(driver) = driver
         {
             self.leave_out(driver, steps);
@@ -421,12 +452,12 @@ impl Cutter {
     fn must_cut(&self, index: usize, frame: Arrival, tick: i64, now: Monotonic) -> Option<Cut> {
         let fragment = self.fragment.as_ref()?;
         let track = self.tracks.get(index)?;
-        let drives = self.driver() == Some(index);
+        let drives = self.driver == Some(index);
         if drives && (frame.key || !track.is_video()) && self.wants_cut(track, fragment, tick, now) {
             return Some(Cut::AtKey);
         }
         let size = (frame.size as u64).saturating_add(BLOCK_OVERHEAD);
-        if tick.saturating_sub(fragment.earliest) > self.rules.scale.ticks_in(self.rules.longest) {
+        if tick.saturating_sub(fragment.earliest) > self.ticks.longest {
             Some(Cut::For(CutCause::Duration))
         } else if tick.saturating_sub(fragment.start) > i64::from(i16::MAX) {
             Some(Cut::For(CutCause::Offset))
@@ -442,21 +473,20 @@ impl Cutter {
         if !track.in_fragment {
             return false;
         }
-        let ticks = |span| self.rules.scale.ticks_in(span);
         // So far back that it would have to be moved: it begins a session.
-        let moved = fragment.first_possible(&self.rules).saturating_sub(tick);
-        if self.split || moved > ticks(self.rules.backward) {
+        let moved = fragment.first_possible(&self.ticks).saturating_sub(tick);
+        if self.split || moved > self.ticks.backward {
             return true;
         }
         let elapsed = tick.saturating_sub(fragment.start);
         let oldest = self.begun.iter().min().copied().flatten();
         let too_soon = oldest.is_some_and(|oldest| now.saturating_since(oldest) < Duration::from_secs(1));
-        if elapsed < ticks(self.rules.shortest) || too_soon {
+        if elapsed < self.ticks.shortest || too_soon {
             return false;
         }
         // Where every frame is a key frame, that says nothing about where to cut.
         let at_key = self.rules.at_key_frames && track.is_video() && !track.after_key;
-        at_key || elapsed >= ticks(self.rules.target)
+        at_key || elapsed >= self.ticks.target
     }
 
     fn begin_fragment(
@@ -468,8 +498,7 @@ impl Cutter {
         steps: &mut Vec<Step>,
     ) {
         self.end_fragment(false, steps);
-        let ticks = |span| self.rules.scale.ticks_in(span);
-        let (backward, silence) = (ticks(self.rules.backward), ticks(self.rules.silence));
+        let Ticks { backward, silence, .. } = self.ticks;
         let back = self.floor.saturating_sub(tick);
         if drives && back > backward {
             self.floor = 0;
@@ -478,7 +507,7 @@ impl Cutter {
             let back = self.rules.scale.span(back).unwrap_or(Duration::MAX);
             self.repair(Repair::TimeWentBack(back), steps);
         }
-        if let Some(driver) = self.driver().filter(|driver| *driver != index)
+        if let Some(driver) = self.driver.filter(|driver| *driver != index)
             && let Some(state) = self.tracks.get(driver)
             && state.is_video()
             && state.latest.is_none_or(|latest| tick.saturating_sub(latest) > silence)
@@ -524,9 +553,9 @@ impl Cutter {
         now: Monotonic,
         steps: &mut Vec<Step>,
     ) {
-        let drives = self.driver() == Some(index);
+        let drives = self.driver == Some(index);
         let (Some(fragment), Some(track)) = (&mut self.fragment, self.tracks.get_mut(index)) else { return };
-        let tick = tick.max(fragment.first_possible(&self.rules));
+        let tick = tick.max(fragment.first_possible(&self.ticks));
         fragment.earliest = fragment.earliest.min(tick);
         fragment.latest = fragment.latest.max(tick);
         fragment.bytes += size;
@@ -538,10 +567,7 @@ impl Cutter {
 
         let (is_video, elapsed) = (track.is_video(), tick.saturating_sub(fragment.start));
         let unproven = if drives { fragment.unproven.take() } else { None };
-        let ask = is_video
-            && drives
-            && !fragment.key_wanted
-            && elapsed >= self.rules.scale.ticks_in(self.rules.key_wanted);
+        let ask = is_video && drives && !fragment.key_wanted && elapsed >= self.ticks.key_wanted;
         fragment.key_wanted |= ask;
         if is_video {
             self.waiting = None;
@@ -581,6 +607,7 @@ impl Cutter {
         let Some(track) = self.tracks.get_mut(index) else { return };
         track.silent = true;
         let number = track.rule.number;
+        self.choose_driver();
         self.end_session();
         self.repair(Repair::LeftOut(number), steps);
     }
@@ -591,13 +618,15 @@ impl Cutter {
         self.cause = CutCause::Tracks;
     }
 
-    /// The track that decides about cuts: the first with pictures, else the first with sound, else the first.
-    fn driver(&self) -> Option<usize> {
-        let audible = |track: &TrackState| track.rule.kind == TrackKind::Audio;
-        let first = |wanted: &dyn Fn(&TrackState) -> bool| {
-            self.tracks.iter().position(|track| !track.silent && wanted(track))
+    /// The first track with pictures decides, else the first with sound, else the first.
+    fn choose_driver(&mut self) {
+        let rank = |track: &TrackState| match track.rule.kind {
+            TrackKind::Video => 0,
+            TrackKind::Audio => 1,
+            _ => 2,
         };
-        first(&TrackState::is_video).or_else(|| first(&audible)).or_else(|| first(&|_| true))
+        let candidates = self.tracks.iter().enumerate().filter(|(_, track)| !track.silent);
+        self.driver = candidates.min_by_key(|(_, track)| rank(track)).map(|(index, _)| index);
     }
 
     fn repair(&mut self, repair: Repair, steps: &mut Vec<Step>) {

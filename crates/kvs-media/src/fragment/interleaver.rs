@@ -211,17 +211,20 @@ impl<T> Interleaver<T> {
         // Each round that releases nothing takes a lane out of those that are waited for.
         for _ in 0..=self.lanes.len() {
             let leader = self.leader()?;
-            if let Some(index) = self.follower(leader, &begins) {
+            let lane = self.lanes.get(leader)?;
+            let first = lane.queue.front();
+            let wait = self.gone.is_some() && first.is_some_and(|first| begins(lane.track, &first.item));
+            if let Some(index) = self.follower(leader, wait) {
                 return self.release(index, leader, false);
             }
             let (max_silence, gone) = (self.max_silence, self.gone);
             let oldest = self.oldest_follower(leader);
             let overdue = oldest.filter(|(arrived, _)| now >= arrived.saturating_add(LONGEST_HOLD));
             let lane = self.lanes.get(leader)?;
-            if let Some(first) = lane.queue.front() {
-                let arrived = first.arrived;
+            if let Some(Waiting { arrived, .. }) = lane.queue.front() {
+                let arrived = *arrived;
                 let over = overdue.is_some() || now >= arrived.saturating_add(LONGEST_HOLD);
-                if gone.is_some() && begins(lane.track, &first.item) && !over {
+                if wait && !over {
                     for lane in self.lanes.iter_mut().filter(|lane| lane.holds(gone)) {
                         lane.silent = now >= lane.silent_at(arrived, max_silence);
                     }
@@ -294,20 +297,22 @@ impl<T> Interleaver<T> {
 
     /// The lane that the others follow. Where none is waited for, one that holds something.
     fn leader(&self) -> Option<usize> {
-        let first = |wanted: &dyn Fn(&Lane<T>) -> bool| self.lanes.iter().position(wanted);
-        first(&|lane| lane.pace == Pace::Leading && lane.is_awaited())
-            .or_else(|| first(&Lane::is_awaited))
-            .or_else(|| first(&|lane| !lane.queue.is_empty()))
+        let rank = |lane: &Lane<T>| match (lane.is_awaited(), lane.pace) {
+            (true, Pace::Leading) => Some(0),
+            (true, _) => Some(1),
+            (false, _) => (!lane.queue.is_empty()).then_some(2),
+        };
+        let ranks = self.lanes.iter().enumerate().filter_map(|(index, lane)| Some((rank(lane)?, index)));
+        ranks.min().map(|(_, index)| index)
     }
 
-    /// The earliest frame of the other lanes that the leader has passed.
-    fn follower(&self, leader: usize, begins: &impl Fn(TrackNumber, &T) -> bool) -> Option<usize> {
+    /// The earliest frame of the other lanes that the leader has passed, or that belongs in front of its border.
+    fn follower(&self, leader: usize, is_border: bool) -> Option<usize> {
         let shown = self.shown?;
         // What is shown before a frame that begins a fragment belongs in front of it. Of an open group the pictures
         // that are shown before it come after it, and nothing may come between.
-        let lane = self.lanes.get(leader)?;
-        let border =
-            lane.queue.front().filter(|first| !first.timing.leading && begins(lane.track, &first.item));
+        let first = self.lanes.get(leader)?.queue.front();
+        let border = first.filter(|first| is_border && !first.timing.leading);
         let border = border.map(|first| first.timing.pts.saturating_sub(self.tick));
         self.firsts(leader)
             .map(|(index, first)| (first.timing.pts, index))
