@@ -8,6 +8,7 @@ use kvs_wire::{
 use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// 512 bytes of a peer's text, as it is, in each of two places, and our own words.
 const MOST_TEXT: usize = 2 << 10;
@@ -20,7 +21,27 @@ fn round_trip<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(jso
     let printed = serde_json::to_string(&read).unwrap();
     let again = serde_json::from_str::<T>(&printed).unwrap();
     assert_eq!(serde_json::to_string(&again).unwrap(), printed);
+    if let Ok(given) = serde_json::from_slice(json) {
+        assert!(says(&given, &serde_json::from_str(&printed).unwrap()), "{given} became {printed}");
+    }
     Some(read)
+}
+
+/// Whether all that was printed stands in what was given: texts alike, times to the millisecond.
+fn says(given: &Value, printed: &Value) -> bool {
+    match (given, printed) {
+        (Value::Object(_), Value::Object(fields)) => {
+            fields.iter().all(|(name, printed)| given.get(name).is_some_and(|given| says(given, printed)))
+        }
+        // A structure reads from a list of its fields as well.
+        (Value::Array(_), Value::Object(_)) => true,
+        (given, Value::Number(printed)) => {
+            let text = given.as_str().map_or_else(|| given.to_string(), str::to_owned);
+            let (given, printed) = (text.parse::<f64>().unwrap(), printed.as_f64().unwrap());
+            (given - printed).abs() <= 0.001 + given.abs() * 1e-15
+        }
+        (given, printed) => given == printed,
+    }
 }
 
 fn exactly<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug + Clone>(json: &[u8]) {
