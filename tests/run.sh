@@ -58,7 +58,7 @@ Exit code: 0 all passed, 1 something failed, 2 this machine cannot run it.
 
   STEP      one of the steps (--list)
   TEST      a part of a test's name: only the tests that have it
-  --long    soaks (KVS_LONG=1 in the tests) and ten minutes of each fuzz target
+  --long    soaks (KVS_LONG=1 in the tests), 10000 cases of each property, ten minutes of each fuzz target
   --list    the steps
   CI=true   a skip is a failure; nextest takes its profile `ci`
 END
@@ -107,7 +107,8 @@ for argument in "$@"; do
 done
 if ((${#FILTERS[@]})) && [[ " ${CHOSEN[*]} " != *" test "* ]]; then CHOSEN+=(test); fi
 if ((${#CHOSEN[@]} == 0)); then CHOSEN=("${STEPS[@]}"); fi
-if [[ -n $LONG ]]; then export KVS_LONG=1; fi
+# Property tests take the number of their cases from the environment.
+if [[ -n $LONG ]]; then export KVS_LONG=1 PROPTEST_CASES="${PROPTEST_CASES:-10000}"; fi
 
 # needed scripts,fmt: one of these steps was chosen.
 needed() {
