@@ -1,0 +1,2 @@
+//! A Kinesis Video Streams service in one process.
+#![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
