@@ -162,22 +162,76 @@ fn a_frame_in_one_piece_of_the_input_is_not_copied() {
 }
 
 #[test]
-fn a_file_cut_anywhere_gives_what_is_before_the_cut_and_says_where_it_ends() {
+fn a_file_cut_at_any_byte_gives_what_is_before_the_cut_and_says_where_it_ends() {
     for name in names() {
         let bytes = sample(&name);
         let whole = frames(&events(bytes.clone()));
-        let step = 1 + bytes.len() / 4_000;
-        for length in (1..bytes.len()).step_by(step) {
-            let (found, result) = read(bytes.slice(..length));
-            let found = frames(&found);
-            assert_eq!(found[..], whole[..found.len()], "{name} at {length}");
-            match result {
-                Ok(()) => {}
-                Err(error) => {
-                    assert_eq!(error.kind, ReadErrorKind::Truncated, "{name} at {length}");
-                    assert_eq!(error.offset, length as u64, "{name}");
+        let (mut reader, mut found) = (Reader::default(), 0);
+        for length in 1..bytes.len() {
+            let mut piece = bytes.slice(length - 1..length);
+            while let Some(event) = reader.read(&mut piece).unwrap() {
+                if let Event::Frame(frame) = event {
+                    assert_eq!(frame, whole[found], "{name} at {length}");
+                    found += 1;
                 }
             }
+            // Here the file ends.
+            let mut cut = reader.clone();
+            let error = loop {
+                match cut.finish() {
+                    Ok(Some(event)) => assert!(!matches!(event, Event::Frame(_)), "{name} at {length}"),
+                    Ok(None) => break None,
+                    Err(error) => break Some(error),
+                }
+            };
+            if let Some(error) = error {
+                assert_eq!((error.kind, error.offset), (ReadErrorKind::Truncated, length as u64), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_settled_cuts_the_bytes_of_clusters_as_they_were_sent() {
+    for name in names() {
+        let bytes = sample(&name);
+        let mut clusters = Vec::new();
+        for event in events(bytes.clone()) {
+            match event {
+                Event::Cluster(cluster) => clusters.push(cluster.offset..0),
+                Event::ClusterEnd { offset, .. } => clusters.last_mut().unwrap().end = offset,
+                _ => {}
+            }
+        }
+        for length in [1, 3, 50, 4_096] {
+            // As a service does it: what is settled of the open cluster goes on, the rest is held.
+            let (mut reader, mut open, mut sent) = (Reader::default(), None, Vec::new());
+            for start in (0..bytes.len()).step_by(length) {
+                let mut piece = bytes.slice(start..bytes.len().min(start + length));
+                while let Some(event) = reader.read(&mut piece).unwrap() {
+                    match event {
+                        Event::Cluster(cluster) => open = Some(cluster.offset..cluster.offset),
+                        Event::ClusterEnd { offset, .. } => {
+                            let cluster = open.take().unwrap();
+                            assert!(cluster.end <= offset, "{name} by {length}: too much was let go");
+                            sent.push(cluster.start..offset);
+                        }
+                        _ => {}
+                    }
+                }
+                let (settled, offset) = (reader.settled(), reader.offset());
+                assert!(
+                    settled <= offset && offset - settled <= 32,
+                    "{name} by {length}: {settled} of {offset}"
+                );
+                if let Some(cluster) = &mut open {
+                    assert!(cluster.end <= settled, "{name} by {length}: it goes back");
+                    cluster.end = settled;
+                }
+            }
+            sent.extend(open.map(|cluster| cluster.start..bytes.len() as u64));
+            let whole: Vec<_> = clusters.iter().map(|cluster| cluster.start..cluster.end).collect();
+            assert_eq!(sent, whole, "{name} by {length}");
         }
     }
 }

@@ -8,7 +8,7 @@ use super::header::{self, Header, Info};
 use super::{Id, ReadError, ReadErrorKind};
 use crate::Track;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Document {
     doc_type: String,
     pub(crate) segment: Option<OpenSegment>,
@@ -20,7 +20,7 @@ pub(crate) struct Document {
     held: Held,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Held {
     raw: Vec<u8>,
     tags: Vec<Tags>,

@@ -78,7 +78,7 @@ pub enum Delivery {
 ///     Ok(())
 /// }
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reader {
     limits: Limits,
     delivery: Delivery,
@@ -168,6 +168,18 @@ impl Reader {
     /// How many bytes were consumed.
     pub const fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Up to here, every byte belongs to what was told: behind it are at most the head of an element whose place is not
+    /// decided, and the beginning of a cluster whose time is not known. Who keeps or forwards the bytes of a cluster as
+    /// they were sent can let them go up to here, and holds the rest until the next piece.
+    pub fn settled(&self) -> u64 {
+        match (self.cluster, self.state) {
+            (Some(OpenCluster { offset, timecode: None, .. }), _) => offset,
+            (_, State::Start) => self.offset - self.carry.len() as u64,
+            (_, State::Decide(found)) => found.offset,
+            _ => self.offset,
+        }
     }
 
     /// The header of the document that is being read, once it is complete.
