@@ -40,8 +40,7 @@ pub const IMAGE_GENERATION: &str = "AWS_KINESISVIDEO_IMAGE_GENERATION";
 pub const IMAGE_PREFIX: &str = "AWS_KINESISVIDEO_IMAGE_PREFIX";
 /// Sent by a producer: notify of this fragment.
 pub const NOTIFICATION: &str = "AWS_KINESISVIDEO_NOTIFICATION";
-/// Sent by a producer behind a cluster: the fragment is complete.
-pub const END_OF_FRAGMENT: &str = "AWS_KINESISVIDEO_END_OF_FRAGMENT";
+pub use kvs_media::mkv::END_OF_FRAGMENT;
 
 /// The names beginning `AWS` that a producer may send.
 const OF_PRODUCERS: [&str; 4] = [IMAGE_GENERATION, IMAGE_PREFIX, NOTIFICATION, END_OF_FRAGMENT];
