@@ -2,3 +2,4 @@
 #![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
 
 pub mod ingest;
+pub mod readers;
