@@ -258,6 +258,10 @@ fn every_fault_has_its_id_and_costs_no_earlier_fragment() {
     let tagged = |count: usize| (0..count).fold(good(), |body, index| body.tag(&format!("t{index}"), "v"));
     let seconds = Info { scale: TimecodeScale::from_nanos(1_000_000_000).unwrap(), ..Info::default() };
     let end_of_time = [0x1F, 0x43, 0xB6, 0x75, 0xFF, 0xE7, 0x88, 0xFF, 0xFF, 0xFF, 0xFF, 0x84, 0, 0, 1];
+    // A fragment of which twelve bytes are missing, and one with 70 KB in front of its time.
+    let time = at(2_000).to_be_bytes();
+    let known = [&[0x1F, 0x43, 0xB6, 0x75, 0x98, 0xE7, 0x88][..], &time, &[0xEC, 0x80]].concat();
+    let void = [&[0x1F, 0x43, 0xB6, 0x75, 0xFF, 0xEC, 0x10, 0x01, 0x11, 0x70][..], &[0; 70_000]].concat();
     let rows: Vec<(&str, Body, u32, usize)> = vec![
         ("a millisecond over 20 s", third(good()).frame(AUDIO, at(22_001), true, b""), 4002, 2),
         ("a cluster not later", good().cluster(at(1_000)).frame(VIDEO, at(1_600), true, b""), 4004, 2),
@@ -273,6 +277,8 @@ fn every_fault_has_its_id_and_costs_no_earlier_fragment() {
         ("a second document", good().raw(&Body::new(1).bytes), 4006, 2),
         ("a second segment", good().raw(&[0x18, 0x53, 0x80, 0x67, 0xFF]), 4006, 2),
         ("bytes that are no element", good().cluster(at(2_000)).raw(&[0; 9]), 4006, 2),
+        ("a cluster of known size, cut", good().raw(&known).raw(&Body::new(1).bytes), 4006, 2),
+        ("a cluster that does not come to its time", good().raw(&void), 4006, 2),
         ("no Matroska at all", Body { bytes: b"GET / HTTP/1.1".to_vec(), ..Body::new(1) }, 4006, 0),
         ("a frame that is cut", good().cluster(at(2_000)).raw(&[0xA3, 0x90, 0x81]), 4006, 2),
         ("a time beyond 63 bits", good().raw(&end_of_time), 4007, 2),
@@ -307,6 +313,10 @@ fn what_is_at_a_limit_is_taken() {
     let call = whole(&third((0..10).fold(good(), long), 22_000).marker());
     assert_eq!((call.refusal(), call.stored.len()), (None, 3));
     assert_eq!(call.stored[2].0.length, Duration::from_secs(20));
+    // Ten for each fragment.
+    let body = third((0..10).fold(good(), long), 2_010);
+    let body = (0..10).fold(body, long).cluster(BASE + 3_000).frame(VIDEO, BASE + 3_000, true, b"");
+    assert_eq!(whole(&body.frame(AUDIO, BASE + 3_000, true, b"")).stored.len(), 4);
     // Those of the service's family that a producer sends.
     let names = ["AWS_KINESISVIDEO_IMAGE_GENERATION", "AWS_KINESISVIDEO_NOTIFICATION"];
     let body = names.into_iter().fold(good(), |body, name| body.tag(name, ""));
