@@ -275,6 +275,8 @@ fn a_long_group_of_pictures_is_asked_about_and_then_cut() {
     let mut bench = Bench::new(Rules::default(), &[video()]);
     for frame in 0..50 {
         bench.push(VIDEO, frame * 1_000, frame == 0);
+        // Asked for at ten seconds, not later.
+        assert_eq!(bench.service.keys_wanted > 0, frame >= 10, "{frame}");
     }
     assert_eq!(bench.cutter.counts().cuts_without_key, 2);
     let service = bench.finish();
@@ -425,6 +427,11 @@ fn a_sound_whose_time_cannot_be_meant_gets_that_of_the_pictures() {
     assert_eq!(bench.settle(Some(frame)), Some(BASE));
     assert_eq!(bench.push(VIDEO, 33, false), Some(33));
     assert_eq!(bench.push(AUDIO, 20, true), Some(20));
+    // The track that decides has nothing to be compared with.
+    let pts = Utc::from_millis(BASE + 66).unwrap();
+    let frame = Arrival { track: VIDEO, pts, key: false, size: 100, stray: true };
+    bench.cutter.push(frame, bench.now, &mut bench.steps);
+    assert_eq!(bench.settle(Some(frame)), Some(BASE + 66));
     let service = bench.finish();
     assert_eq!((service.sessions, service.done.len(), service.repairs.len()), (1, 1, 1));
 }

@@ -127,8 +127,8 @@ fn a_silent_track_holds_the_others_for_the_bound_once() {
     assert_eq!(times(&mut lanes, 3_001), [2_000]);
     // A sound every five seconds is not waited for; one every 20 ms is.
     push(&mut lanes, VIDEO, 7_000, false, 8_000);
-    push(&mut lanes, AUDIO, 7_000, true, 8_000);
-    assert_eq!(times(&mut lanes, 8_000), [7_000, 7_000]);
+    push(&mut lanes, AUDIO, 6_990, true, 8_000);
+    assert_eq!(times(&mut lanes, 8_000), [7_000, 6_990]);
     push(&mut lanes, VIDEO, 7_010, true, 8_010);
     assert_eq!(times(&mut lanes, 8_010), [7_010]);
     push(&mut lanes, AUDIO, 7_005, true, 8_020);
@@ -177,6 +177,29 @@ fn a_sound_far_ahead_of_pictures_that_go_on_is_astray_and_delays_nothing_but_sou
 }
 
 #[test]
+fn a_sound_that_is_first_where_both_jump_ahead_is_not_astray() {
+    let mut lanes = av();
+    push(&mut lanes, VIDEO, 0, true, 0);
+    assert_eq!(times(&mut lanes, 0), [0]);
+    push(&mut lanes, AUDIO, 20_000, true, 100);
+    assert_eq!(times(&mut lanes, 100), []);
+    push(&mut lanes, VIDEO, 20_010, true, 120);
+    let released = pop(&mut lanes, 120);
+    assert!(released.iter().all(|released| !released.stray));
+    assert_eq!(released.iter().map(|released| released.item.0).collect::<Vec<_>>(), [20_000, 20_010]);
+}
+
+#[test]
+fn where_both_go_back_a_few_seconds_nothing_waits_for_them() {
+    let mut lanes = av();
+    for (time, now) in [(0, 0), (5_000, 5_000), (40, 5_040), (1_000, 6_000)] {
+        push(&mut lanes, VIDEO, time, true, now);
+        push(&mut lanes, AUDIO, time, true, now);
+        assert_eq!(times(&mut lanes, now), [time, time]);
+    }
+}
+
+#[test]
 fn after_an_hour_back_nothing_waits_for_the_hour() {
     let mut lanes = av();
     for shift in [3_600_000, 0] {
@@ -217,9 +240,9 @@ fn a_gap_an_end_and_a_sparse_track_hold_nothing() {
 #[test]
 fn after_a_flush_a_stream_begins_anew() {
     let mut lanes = av();
-    push(&mut lanes, VIDEO, 5_000, true, 0);
-    push(&mut lanes, AUDIO, 6_000, true, 0);
-    assert_eq!(times(&mut lanes, 0), [5_000]);
+    push(&mut lanes, VIDEO, 1_500, true, 0);
+    push(&mut lanes, AUDIO, 1_600, true, 0);
+    assert_eq!(times(&mut lanes, 0), [1_500]);
     lanes.clear();
     assert!(lanes.is_empty() && lanes.deadline().is_none());
     push(&mut lanes, AUDIO, 0, true, 0);

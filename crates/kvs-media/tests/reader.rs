@@ -709,7 +709,11 @@ fn the_number_of_tags_is_bounded_as_their_bytes_are() {
     // Before the first cluster they are held, and so are counted together.
     assert_eq!(error_of(&after(&pairs(8).repeat(10)), small_limits()), None);
     assert_eq!(error_of(&after(&pairs(8).repeat(11)), small_limits()).unwrap().0, ReadErrorKind::TooManyTags);
-    let between = [&after(&[])[..], &pairs(8).repeat(100)].concat();
+    let long = element(TAGS, &element(TAG, &element(SIMPLE_TAG, &element(&[0x44, 0x87], &[b'v'; 9_000]))));
+    assert_eq!(error_of(&after(&long), small_limits()), None);
+    let (kind, ..) = error_of(&after(&long.repeat(2)), small_limits()).unwrap();
+    assert!(matches!(kind, ReadErrorKind::TooLarge { id: Id::TAGS, limit: 16_384, .. }), "{kind:?}");
+    let between = [&after(&[])[..], &long.repeat(5), &pairs(8).repeat(100)].concat();
     assert_eq!(error_of(&between, small_limits()), None);
 }
 

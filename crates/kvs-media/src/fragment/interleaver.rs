@@ -213,7 +213,10 @@ impl<T> Interleaver<T> {
             let leader = self.leader()?;
             let lane = self.lanes.get(leader)?;
             let first = lane.queue.front();
-            let wait = self.gone.is_some() && first.is_some_and(|first| begins(lane.track, &first.item));
+            // Where time went back a session begins, and nothing is compared with what was before.
+            let went_back = |pts: RunningTime| Some(pts.saturating_add(WENT_BACK)) < self.gone;
+            let wait = self.gone.is_some()
+                && first.is_some_and(|first| begins(lane.track, &first.item) && !went_back(first.timing.pts));
             if let Some(index) = self.follower(leader, wait) {
                 return self.release(index, leader, false);
             }
