@@ -361,6 +361,106 @@ fn images_and_notifications_are_kept_as_they_were_given() {
     assert_eq!(control.refused(Operation::UpdateNotificationConfiguration, body), Exception::InvalidArgument);
 }
 
+fn edge() -> Value {
+    json!({
+        "DeletionConfig": { "DeleteAfterUpload": true, "EdgeRetentionInHours": 720, "LocalSizeConfig": { "MaxLocalMediaSizeInMB": 64, "StrategyOnFullSize": "DENY_NEW_MEDIA" } },
+        "HubDeviceArn": "arn:aws:iot:us-west-2:111122223333:thing/hub-1",
+        "RecorderConfig": {
+            "MediaSourceConfig": { "MediaUriSecretArn": "arn:aws:secretsmanager:us-west-2:111122223333:secret:cam-1", "MediaUriType": "RTSP_URI" },
+            "ScheduleConfig": { "DurationInSeconds": 60, "ScheduleExpression": "0 0 * ? * * *" },
+        },
+        "UploaderConfig": null,
+    })
+}
+
+#[test]
+fn an_edge_configuration_is_kept_and_fails_when_no_agent_takes_it_up() {
+    use Operation as Op;
+    let mut control = Control::new();
+    control.create("cam1");
+    let cam = json!({ "StreamName": "cam1" });
+    for operation in [Op::DescribeEdgeConfiguration, Op::DeleteEdgeConfiguration] {
+        assert_eq!(control.refused(operation, cam.clone()), Exception::StreamEdgeConfigurationNotFound);
+    }
+    let start = json!({ "StreamName": "cam1", "EdgeConfig": edge() });
+    let started = control.call(Op::StartEdgeConfigurationUpdate, start.clone());
+    assert_eq!((&started["SyncStatus"], &started["EdgeConfig"]), (&json!("SYNCING"), &edge()));
+    let described = control.call(Op::DescribeEdgeConfiguration, cam.clone());
+    assert_eq!(described["EdgeConfig"], edge());
+    assert_eq!(control.refused(Op::StartEdgeConfigurationUpdate, start.clone()), Exception::ResourceInUse);
+    let hub = json!({ "HubDeviceArn": edge()["HubDeviceArn"], "MaxResults": 1 });
+    let listed = control.call(Op::ListEdgeAgentConfigurations, hub);
+    assert_eq!(
+        (&listed["EdgeConfigs"][0]["StreamName"], &listed["NextToken"]),
+        (&json!("cam1"), &Value::Null)
+    );
+    let other = json!({ "HubDeviceArn": "arn:aws:iot:us-west-2:111122223333:thing/hub-2" });
+    assert_eq!(control.call(Op::ListEdgeAgentConfigurations, other)["EdgeConfigs"], json!([]));
+    // A quarter of an hour later.
+    let later = Utc::from_millis(NOW + 16 * 60_000).unwrap();
+    let body = cam.to_string();
+    let done = control.streams.handle(
+        Op::DescribeEdgeConfiguration,
+        body.as_bytes(),
+        later,
+        Version::of([0; 20]),
+        "",
+    );
+    let described: Value = serde_json::from_slice(&done.unwrap().unwrap().body).unwrap();
+    assert_eq!(described["SyncStatus"], "SYNC_FAILED");
+    assert!(described["FailedStatusDetails"].is_string());
+    let done = control.streams.handle(
+        Op::StartEdgeConfigurationUpdate,
+        start.to_string().as_bytes(),
+        later,
+        Version::of([0; 20]),
+        "",
+    );
+    assert!(done.unwrap().is_ok());
+    control.call(Op::DeleteEdgeConfiguration, cam.clone());
+    assert_eq!(
+        control.refused(Op::DescribeEdgeConfiguration, cam),
+        Exception::StreamEdgeConfigurationNotFound
+    );
+}
+
+#[test]
+fn an_edge_configuration_that_no_agent_could_follow_is_refused() {
+    let mut control = Control::new();
+    control.create("cam1");
+    control.call(Operation::CreateStream, json!({ "StreamName": "unkept" }));
+    let unkept = json!({ "StreamName": "unkept", "EdgeConfig": edge() });
+    assert_eq!(control.refused(Operation::StartEdgeConfigurationUpdate, unkept), Exception::NoDataRetention);
+    let wrong = [
+        ("/HubDeviceArn", json!("arn:aws:iot:us-west-2:111122223333:hub/1")),
+        ("/HubDeviceArn", json!("arn:aws:iot:us-west-2:me:thing/1")),
+        ("/RecorderConfig/MediaSourceConfig/MediaUriSecretArn", json!("rtsp://camera")),
+        ("/RecorderConfig/MediaSourceConfig/MediaUriType", json!("HTTP_URI")),
+        ("/RecorderConfig/ScheduleConfig/DurationInSeconds", json!(59)),
+        ("/RecorderConfig/ScheduleConfig/ScheduleExpression", json!("* * * * *")),
+        (
+            "/UploaderConfig",
+            json!({ "ScheduleConfig": { "DurationInSeconds": 3_601, "ScheduleExpression": "0 0 * ? * * *" } }),
+        ),
+        ("/DeletionConfig/EdgeRetentionInHours", json!(721)),
+        ("/DeletionConfig/LocalSizeConfig/MaxLocalMediaSizeInMB", json!(63)),
+        ("/DeletionConfig/LocalSizeConfig/StrategyOnFullSize", json!("STOP")),
+    ];
+    for (place, value) in wrong {
+        let mut config = edge();
+        *config.pointer_mut(place).unwrap() = value.clone();
+        let body = json!({ "StreamName": "cam1", "EdgeConfig": config });
+        assert_eq!(
+            control.refused(Operation::StartEdgeConfigurationUpdate, body),
+            Exception::InvalidArgument,
+            "{place} {value}"
+        );
+    }
+    let mapped =
+        control.call(Operation::DescribeMappedResourceConfiguration, json!({ "StreamName": "cam1" }));
+    assert_eq!(mapped["MappedResourceConfigurationList"], json!([]));
+}
+
 #[test]
 fn every_api_has_the_endpoint_of_the_one_listener() {
     let mut control = Control::new();

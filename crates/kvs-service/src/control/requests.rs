@@ -6,6 +6,7 @@ use kvs_wire::{ApiName, StreamArn, StreamName};
 use serde::Deserialize;
 
 use super::configuration::{ImageGeneration, Notification, StorageConfiguration};
+use super::edge::EdgeConfig;
 
 /// Which stream: by name, by ARN, or by both where they agree.
 #[derive(Debug, Default, Deserialize)]
@@ -140,4 +141,20 @@ pub(super) struct UpdateNotification {
     pub(super) which: Which,
     /// Absent: the configuration is removed.
     pub(super) notification_configuration: Option<Notification>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct StartEdge {
+    #[serde(flatten)]
+    pub(super) which: Which,
+    pub(super) edge_config: EdgeConfig,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ListEdges {
+    pub(super) hub_device_arn: String,
+    pub(super) max_results: Option<i64>,
+    pub(super) next_token: Option<String>,
 }

@@ -7,6 +7,7 @@ use kvs_wire::{EpochSeconds, StreamArn, StreamName};
 use serde::{Deserialize, Serialize};
 
 use super::configuration::{ImageGeneration, Notification, StorageTier};
+use super::edge::Edge;
 
 /// All that is set for a stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,8 @@ pub struct Stream {
     pub image_generation: Option<ImageGeneration>,
     /// Messages about tagged fragments.
     pub notification: Option<Notification>,
+    /// What an agent at the edge is to do.
+    pub edge: Option<Edge>,
 }
 
 impl Stream {

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::configuration::{ImageGeneration, Notification, StorageConfiguration};
+use super::edge::{Edge, SyncStatus, is_thing_arn};
 use super::requests as ask;
 use super::stream::{Stream, StreamInfo};
 
@@ -149,6 +150,11 @@ impl Streams {
             Operation::UpdateImageGenerationConfiguration => self.update_images(body, version),
             Operation::DescribeNotificationConfiguration => self.describe_notification(body),
             Operation::UpdateNotificationConfiguration => self.update_notification(body, version),
+            Operation::DescribeMappedResourceConfiguration => self.describe_mapped(body),
+            Operation::StartEdgeConfigurationUpdate => self.start_edge(body, now),
+            Operation::DescribeEdgeConfiguration => self.describe_edge(body, now),
+            Operation::DeleteEdgeConfiguration => self.delete_edge(body),
+            Operation::ListEdgeAgentConfigurations => self.list_edges(body, now),
             _ => return None,
         })
     }
@@ -189,6 +195,7 @@ impl Streams {
             tags,
             image_generation: None,
             notification: None,
+            edge: None,
         };
         put(stream, &body)
     }
@@ -355,6 +362,70 @@ impl Streams {
         renew(stream, version)
     }
 
+    /// Channels are mapped to streams, and there are none.
+    fn describe_mapped(&self, body: &[u8]) -> Done {
+        self.find(&read::<ask::Describe>(body)?.which)?;
+        answer(&json!({ "MappedResourceConfigurationList": [], "NextToken": null }))
+    }
+
+    fn start_edge(&self, body: &[u8], now: Utc) -> Done {
+        let ask: ask::StartEdge = read(body)?;
+        let mut stream = self.find_kept(&ask.which)?;
+        if let Some(fault) = ask.edge_config.fault() {
+            return Err(Refusal::argument(fault));
+        }
+        if stream.edge.as_ref().is_some_and(|edge| edge.status(now) == SyncStatus::Syncing) {
+            let message = "The edge configuration of the stream is just being synchronized.";
+            return Err(Refusal::new(Exception::ResourceInUse, message));
+        }
+        let created = stream.edge.as_ref().map_or(EpochSeconds(now), |edge| edge.created);
+        let edge = Edge { created, updated: EpochSeconds(now), config: ask.edge_config };
+        let mut body = shown_edge(&stream, &edge, now);
+        body.as_object_mut().and_then(|body| body.remove("EdgeAgentStatus"));
+        stream.edge = Some(edge);
+        put(stream, &body)
+    }
+
+    fn describe_edge(&self, body: &[u8], now: Utc) -> Done {
+        let stream = self.find(&read::<ask::Describe>(body)?.which)?;
+        answer(&shown_edge(stream, self.edge_of(stream)?, now))
+    }
+
+    fn delete_edge(&self, body: &[u8]) -> Done {
+        let mut stream = self.find(&read::<ask::Describe>(body)?.which)?.clone();
+        self.edge_of(&stream)?;
+        stream.edge = None;
+        put(stream, &json!({}))
+    }
+
+    fn list_edges(&self, body: &[u8], now: Utc) -> Done {
+        let ask: ask::ListEdges = read(body)?;
+        if !is_thing_arn(&ask.hub_device_arn) {
+            return Err(Refusal::argument("HubDeviceArn must be the ARN of a thing."));
+        }
+        let most = ask.max_results.map_or(Ok(5), |asked| results(Some(asked), 10))?;
+        let after = ask.next_token.map(|token| name_of_token(&token)).transpose()?;
+        let mut rest = self
+            .streams
+            .values()
+            .filter(|stream| after.as_ref().is_none_or(|after| stream.name() > after))
+            .filter_map(|stream| stream.edge.as_ref().map(|edge| (stream, edge)))
+            .filter(|(_, edge)| edge.config.hub_device_arn == ask.hub_device_arn)
+            .peekable();
+        let page: Vec<_> = rest.by_ref().take(most).collect();
+        let more = rest.peek().is_some();
+        let next_token = page.last().filter(|_| more).map(|(last, _)| token_of_name(last.name()));
+        let shown: Vec<Value> =
+            page.into_iter().map(|(stream, edge)| shown_edge(stream, edge, now)).collect();
+        answer(&json!({ "EdgeConfigs": shown, "NextToken": next_token }))
+    }
+
+    fn edge_of<'a>(&self, stream: &'a Stream) -> Result<&'a Edge, Refusal> {
+        let missing = "The stream has no edge configuration.";
+        let edge = stream.edge.as_ref();
+        edge.ok_or_else(|| Refusal::new(Exception::StreamEdgeConfigurationNotFound, missing))
+    }
+
     fn find(&self, which: &ask::Which) -> Result<&Stream, Refusal> {
         let found = match (&which.name, &which.arn) {
             (None, None) => return Err(Refusal::argument("Either StreamName or StreamARN must be given.")),
@@ -397,6 +468,19 @@ fn renew(mut stream: Stream, version: Version) -> Done {
 /// A change of a stream.
 fn put(stream: Stream, body: &Value) -> Done {
     Ok(Answer { change: Some(Change::Put(Box::new(stream))), ..answer(body)? })
+}
+
+fn shown_edge(stream: &Stream, edge: &Edge, now: Utc) -> Value {
+    json!({
+        "CreationTime": edge.created,
+        "EdgeAgentStatus": null,
+        "EdgeConfig": edge.config,
+        "FailedStatusDetails": edge.failure(now),
+        "LastUpdatedTime": edge.updated,
+        "StreamARN": stream.arn,
+        "StreamName": stream.name(),
+        "SyncStatus": edge.status(now),
+    })
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
