@@ -3,4 +3,5 @@
 
 pub mod control;
 pub mod ingest;
+pub mod metrics;
 pub mod readers;
