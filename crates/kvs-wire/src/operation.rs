@@ -19,7 +19,7 @@ macro_rules! operations {
     ($($operation:ident $path:literal $plane:expr,)*) => {
         /// An operation of the service. All are `POST` to a path of their own, whose case matters.
         ///
-        /// Those on streams, their media and their tags; channels, edge agents and signaling are not among them.
+        /// Those on streams, their media, their tags and their edge agents; channels and signaling are not among them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[expect(missing_docs, reason = "each is documented by the service under this very name")]
         pub enum Operation { $($operation,)* }
@@ -72,6 +72,11 @@ operations! {
     UpdateImageGenerationConfiguration "/updateImageGenerationConfiguration" Plane::Control,
     DescribeNotificationConfiguration "/describeNotificationConfiguration" Plane::Control,
     UpdateNotificationConfiguration "/updateNotificationConfiguration" Plane::Control,
+    DescribeMappedResourceConfiguration "/describeMappedResourceConfiguration" Plane::Control,
+    StartEdgeConfigurationUpdate "/startEdgeConfigurationUpdate" Plane::Control,
+    DescribeEdgeConfiguration "/describeEdgeConfiguration" Plane::Control,
+    DeleteEdgeConfiguration "/deleteEdgeConfiguration" Plane::Control,
+    ListEdgeAgentConfigurations "/listEdgeAgentConfigurations" Plane::Control,
     PutMedia "/putMedia" Plane::Data(ApiName::PutMedia),
     GetMedia "/getMedia" Plane::Data(ApiName::GetMedia),
     ListFragments "/listFragments" Plane::Data(ApiName::ListFragments),
