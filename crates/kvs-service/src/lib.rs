@@ -2,6 +2,7 @@
 #![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
 
 pub mod control;
+pub mod faults;
 pub mod ingest;
 pub mod metrics;
 pub mod readers;
