@@ -39,6 +39,11 @@ impl Timestamp {
         self.0
     }
 
+    /// Seconds since the Unix epoch.
+    pub const fn seconds(self) -> i64 {
+        self.0.millis().div_euclid(1_000)
+    }
+
     /// The day alone: `20240102`.
     pub fn date(self) -> String {
         let mut text = self.to_string();
