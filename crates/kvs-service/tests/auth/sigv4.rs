@@ -1,123 +1,19 @@
 //! Signatures of real clients are accepted, and nothing else is.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, clippy::indexing_slicing)]
 
-use aws_lc_rs::{digest, hmac};
 use kvs_media::time::Utc;
-use kvs_service::auth::{Claim, Refusal, Regions, Request, Secret, Timestamp, Verified};
+use kvs_service::auth::{Claim, Refusal, Regions, Request, Secret, Verified};
 use kvs_wire::Exception;
 use proptest::prelude::*;
 use serde::Deserialize;
 
-const KEY: &str = "AKIDEXAMPLE";
-const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
-const TIME: &str = "20240102T030405Z";
-const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
-/// A request that a test may change before it is looked at.
-#[derive(Clone, Debug, Deserialize)]
-struct Message {
-    #[serde(default)]
-    name: String,
-    now: String,
-    method: String,
-    path: String,
-    query: String,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
-impl Message {
-    fn new(path: &str, headers: &[(&str, &str)], body: &str) -> Self {
-        Self {
-            name: path.to_owned(),
-            now: TIME.to_owned(),
-            method: "POST".to_owned(),
-            path: path.to_owned(),
-            query: String::new(),
-            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-            body: body.to_owned(),
-        }
-    }
-
-    fn header(&mut self, name: &str) -> &mut String {
-        let found = self.headers.iter_mut().find(|(given, _)| given.eq_ignore_ascii_case(name));
-        &mut found.unwrap_or_else(|| panic!("no {name}")).1
-    }
-
-    fn signature(&self) -> String {
-        let all = format!("{} {:?}", self.query, self.headers);
-        all.split("Signature=").nth(1).unwrap()[..64].to_owned()
-    }
-
-    fn check_at(&self, now: Utc, secret: &str) -> Result<(), Refusal> {
-        let headers: Vec<(&str, &[u8])> =
-            self.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        let request =
-            Request { method: &self.method, path: &self.path, query: &self.query, headers: &headers };
-        let claim = Claim::read(request, &Regions::Any, now)?;
-        match claim.verify(&Secret::new(secret.to_owned()))? {
-            Verified::Complete => Ok(()),
-            Verified::AwaitsBody(check) => check.finish(&sha256(self.body.as_bytes())),
-        }
-    }
-
-    fn check(&self) -> Result<(), Refusal> {
-        self.check_at(at(&self.now), SECRET)
-    }
-
-    /// Signs it in the header, by a signer that shares nothing with the verifier.
-    fn signed(mut self, names: &str, payload: &str) -> Self {
-        let mut canonical = format!("{}\n{}\n{}\n", self.method, self.path, self.query);
-        for name in names.split(';') {
-            let values: Vec<&str> = self
-                .headers
-                .iter()
-                .filter(|(given, _)| given.eq_ignore_ascii_case(name))
-                .map(|(_, value)| value.as_str())
-                .collect();
-            canonical += &format!("{name}:{}\n", values.join(","));
-        }
-        canonical += &format!("\n{names}\n{payload}");
-        let date = self.header("x-amz-date").clone();
-        let scope = format!("{}/us-west-2/kinesisvideo/aws4_request", &date[..8]);
-        let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", lower_hex(&sha256(canonical.as_bytes())));
-        let mut key = format!("AWS4{SECRET}").into_bytes();
-        for part in scope.split('/') {
-            key = tag(&key, part);
-        }
-        let signature = lower_hex(&tag(&key, &text));
-        self.headers.push((
-            "Authorization".to_owned(),
-            format!(
-                "AWS4-HMAC-SHA256 Credential={KEY}/{scope}, SignedHeaders={names}, Signature={signature}"
-            ),
-        ));
-        self
-    }
-}
-
-fn at(text: &str) -> Utc {
-    Timestamp::parse(text).unwrap().utc()
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    digest::digest(&digest::SHA256, bytes).as_ref().try_into().unwrap()
-}
-
-fn tag(key: &[u8], text: &str) -> Vec<u8> {
-    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes()).as_ref().to_vec()
-}
-
-fn lower_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
+use crate::message::{EMPTY, KEY, Message, SECRET, TIME, at, lower_hex, sha256};
 
 fn vectors() -> Vec<Message> {
     #[derive(Deserialize)]
     struct File {
         vectors: Vec<Message>,
     }
-    serde_json::from_str::<File>(include_str!("data/sigv4/vectors.json")).unwrap().vectors
+    serde_json::from_str::<File>(include_str!("../data/sigv4/vectors.json")).unwrap().vectors
 }
 
 /// DescribeStream as the C SDK sends it (kvs-api D.1).
@@ -338,10 +234,10 @@ fn a_scope_must_be_ours() {
 #[test]
 fn only_the_configured_regions_are_served() {
     let message = signed_describe();
-    let headers: Vec<(&str, &[u8])> =
-        message.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let request = Request { method: "POST", path: &message.path, query: "", headers: &headers };
-    let read = |region: &str| Claim::read(request, &Regions::Only(vec![region.to_owned()]), at(TIME)).err();
+    let read = |region: &str| {
+        let regions = Regions::Only(vec![region.to_owned()]);
+        message.with_request(|request| Claim::read(request, &regions, at(TIME)).err())
+    };
     assert_eq!(read("us-west-2"), None);
     assert_eq!(read("eu-west-1"), Some(Refusal::ScopeRegion));
 }
