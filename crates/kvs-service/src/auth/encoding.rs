@@ -11,7 +11,7 @@ pub(super) const URL_SAFE: &Alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklm
 /// Base 64 without padding.
 pub(super) fn encode(bytes: &[u8], alphabet: &Alphabet) -> String {
     // Room from the start: a secret that grows would leave copies behind.
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    let mut text = String::with_capacity((bytes.len() * 4).div_ceil(3));
     for group in bytes.chunks(3) {
         let word =
             group.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - group.len()));

@@ -1,6 +1,6 @@
 //! Who there is: the root user, other users, their keys and their policies. As data; the file is [`super::file`]'s.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -66,6 +66,8 @@ pub struct Identities {
     users: Vec<Arc<User>>,
     /// From the id of an access key to the user and the index of the key.
     keys: HashMap<Box<str>, (Arc<User>, usize)>,
+    /// From the id of a user, root's included.
+    ids: HashMap<Box<str>, Arc<User>>,
 }
 
 /// Why identities are not as they are asked to be.
@@ -202,7 +204,7 @@ impl Identities {
     }
 
     pub(super) fn user_of_id(&self, id: &str) -> Option<&Arc<User>> {
-        std::iter::once(&self.root).chain(&self.users).find(|user| *user.id == *id)
+        self.ids.get(id)
     }
 
     /// These with one more user, who has a new key pair and may do nothing.
@@ -326,22 +328,26 @@ impl Identities {
     /// The one way in: whatever the source, every rule is checked here.
     fn build(root: User, users: Vec<User>) -> Result<Self, IdentityError> {
         limit(users.len(), MAX_USERS, "users", "Users")?;
-        let (mut keys, mut names, mut ids) = (HashMap::new(), HashMap::new(), HashMap::new());
         let root = Arc::new(root);
+        let mut keys = HashMap::new();
+        let mut names = HashSet::from([root.name.clone()]);
+        let mut ids = HashMap::from([(root.id.clone(), root.clone())]);
         add_keys(&root, "Root", &mut keys)?;
         let users: Vec<Arc<User>> = users.into_iter().map(Arc::new).collect();
         for (index, user) in users.iter().enumerate() {
             let place = format!("Users[{index}]");
             let taken = |what| IdentityError::Taken { place: place.clone(), what };
             // Names differ by more than case (IAM), and none is the root user's.
-            let name = user.name.to_ascii_lowercase();
             if !is_name(&user.name) {
                 return Err(IdentityError::Name { place: place + ".Name" });
             }
-            if name == ROOT_ID || names.insert(name, ()).is_some() {
+            if !names.insert(user.name.to_ascii_lowercase().into()) {
                 return Err(taken("name"));
             }
-            if user.is_root() || !is_name(&user.id) || ids.insert(user.id.clone(), ()).is_some() {
+            if !is_name(&user.id) {
+                return Err(IdentityError::Name { place: place + ".Id" });
+            }
+            if ids.insert(user.id.clone(), user.clone()).is_some() {
                 return Err(taken("id"));
             }
             limit(user.policies.len(), MAX_POLICIES, "policies", &format!("{place}.Policies"))?;
@@ -356,7 +362,7 @@ impl Identities {
             }
             add_keys(user, &place, &mut keys)?;
         }
-        Ok(Self { root, users, keys })
+        Ok(Self { root, users, keys, ids })
     }
 }
 
@@ -551,7 +557,8 @@ pub(super) mod tests {
             ),
             ("\"eve\"", "\"Root\"", "Users[0]: there is another with this name"),
             ("\"eve\"", "\"e v\"", "Users[0].Name: a name is 1 to 64 letters, digits or any of _+=,.@-"),
-            ("\"AIDA", "\"AID*", "Users[0]: there is another with this id"),
+            ("\"AIDA", "\"AID*", "Users[0].Id: a name is 1 to 64 letters, digits or any of _+=,.@-"),
+            (sample().users()[0].id(), "root", "Users[0]: there is another with this id"),
         ] {
             assert!(good.contains(from), "{from}");
             assert_eq!(refused(&good.replacen(from, to, 1)), message);

@@ -16,12 +16,12 @@ const MAX_SECRET_CHARACTERS: usize = 128;
 
 /// A secret text. It has no `Display`, its `Debug` says nothing, and its memory is zeroed when it is dropped.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<Box<str>>);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes a text in.
+    /// Takes a text in, where it is: a copy would stay behind.
     pub fn new(text: String) -> Self {
-        Self(Zeroizing::new(text.into_boxed_str()))
+        Self(Zeroizing::new(text))
     }
 
     /// A new secret access key: 40 characters, 240 random bits.

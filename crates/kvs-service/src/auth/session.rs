@@ -2,7 +2,9 @@
 //! sealed, and the secret follows from the access key's id. They survive a restart, and end with the master key.
 //!
 //! A token is the base 64 of `version (1) | nonce (12) | AES-256-GCM of the contents`, with the version as
-//! associated data. Two keys are derived from the master key by HKDF-SHA256, one for tokens and one for secrets.
+//! associated data. Its key is HKDF-SHA256 of the master key, with the salt `kvs sessions` and the info `token`; with
+//! the info `secret` it is the key of an HMAC-SHA256 over the access key's id, whose first 30 bytes in base 64 are the
+//! secret.
 
 use std::time::Duration;
 
@@ -271,6 +273,17 @@ mod tests {
             credentials.secret_access_key.reveal()
         );
         assert_eq!(credentials.secret_access_key.reveal().len(), 40);
+    }
+
+    #[test]
+    fn the_form_is_as_documented() {
+        // Made by another implementation from the documentation above: master key 32 times 7, nonce 0 to 11.
+        let id = "ASIAEXAMPLE234567ABC";
+        let token = "AQABAgMEBQYHCAkKC9aRHRDxP5AcbXiHXnd5cEy-cBcgcNGbS1lgdv0XzterYJFmOrcwfsl0haLUCzcWNh7V7Ic-p9eg\
+            4cEFOrzMO9YSx9uXTARiPtdeuoaC-UQYlaVUht8";
+        let session = sessions().open(token, id, NOW).unwrap();
+        assert_eq!((&*session.user, session.expires), ("root", Utc::from_nanos(1_704_164_705_000_000_000)));
+        assert_eq!(sessions().secret(id).reveal(), "siO86gfFTwsqyxJsTTS4yoKxEgnTH2KP4T9uceRO");
     }
 
     #[test]

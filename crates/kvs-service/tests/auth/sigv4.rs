@@ -285,7 +285,7 @@ fn a_presigned_request_lives_as_long_as_it_says() {
         ("0", Refusal::Lifetime),
         ("604801", Refusal::Lifetime),
         ("604800", Refusal::Mismatch),
-        ("+1", Refusal::Malformed { part: "X-Amz-Expires" }),
+        ("%2B1", Refusal::Malformed { part: "X-Amz-Expires" }),
         ("", Refusal::Malformed { part: "X-Amz-Expires" }),
         ("99999999999", Refusal::Malformed { part: "X-Amz-Expires" }),
         ("1&X-Amz-Expires=1", Refusal::Repeated { part: "X-Amz-Expires" }),
@@ -307,6 +307,32 @@ fn a_presigned_request_lives_as_long_as_it_says() {
         let refusal = message.check().unwrap_err();
         assert_eq!(refusal.exception(), Exception::IncompleteSignature, "{part}: {refusal}");
     }
+}
+
+#[test]
+fn only_one_algorithm_is_known_in_the_query() {
+    let mut message = viewer();
+    message.query = message.query.replace("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256");
+    assert_eq!(message.check(), Err(Refusal::Algorithm));
+}
+
+#[test]
+fn a_list_of_signed_headers_is_well_formed_and_names_each_once() {
+    let malformed = Refusal::Malformed { part: "SignedHeaders" };
+    for (names, refusal) in [
+        ("host;x-amz-date;host", Refusal::Repeated { part: "SignedHeaders" }),
+        ("host;x-amz-date;", malformed.clone()),
+        ("host;x-amz-date;User-Agent", malformed.clone()),
+        ("host;x-amz-date;a b", malformed.clone()),
+        ("host;x-amz-date;accept", Refusal::SignedHeaderAbsent),
+    ] {
+        assert_eq!(describe().signed(names, EMPTY).check(), Err(refusal), "{names}");
+    }
+    let mut message = describe();
+    let names: Vec<String> = (0..63).map(|index| format!("x-{index}")).collect();
+    message.headers.extend(names.iter().map(|name| (name.clone(), String::new())));
+    let names = format!("host;x-amz-date;{}", names.join(";"));
+    assert_eq!(message.signed(&names, EMPTY).check(), Err(malformed));
 }
 
 #[test]
