@@ -190,6 +190,17 @@ mod tests {
     }
 
     #[test]
+    fn only_a_missing_file_is_made() {
+        let folder = Folder::new("loop");
+        let path = folder.0.join("identities.json");
+        // A name that cannot be opened, and could be replaced.
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        let message = load_or_create(&path, &Counting::new()).unwrap_err().to_string();
+        assert!(message.contains("cannot open it"), "{message}");
+        assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+    }
+
+    #[test]
     fn a_damaged_file_is_an_error_and_stays_as_it_is() {
         let folder = Folder::new("damaged");
         let path = folder.0.join("identities.json");

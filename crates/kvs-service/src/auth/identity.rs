@@ -591,6 +591,25 @@ pub(super) mod tests {
         }
     }
 
+    #[test]
+    fn users_and_policies_are_limited_and_policies_have_names_of_their_own() {
+        let file = |users: usize, policies: &str| {
+            let user = |index| format!(r#"{{"Id":"u{index}","Name":"n{index}","Policies":[{policies}]}}"#);
+            let users: Vec<String> = (0..users).map(user).collect();
+            format!(r#"{{"Format":1,"Root":{{"Keys":[]}},"Users":[{}]}}"#, users.join(","))
+        };
+        let policy = |name: &str| format!(r#"{{"Name":"{name}","Document":{READ_ONLY}}}"#);
+        let policies =
+            |count| (0..count).map(|index| policy(&format!("p{index}"))).collect::<Vec<_>>().join(",");
+        assert!(Identities::parse(file(5_000, "").as_bytes()).is_ok());
+        assert_eq!(refused(&file(5_001, "")), "Users: at most 5000 users");
+        assert!(Identities::parse(file(1, &policies(10)).as_bytes()).is_ok());
+        assert_eq!(refused(&file(1, &policies(11))), "Users[0].Policies: at most 10 policies");
+        let twice = [policy("a"), policy("a")].join(",");
+        assert_eq!(refused(&file(1, &twice)), "Users[0].Policies[1]: there is another with this name");
+        assert!(refused(&file(1, &policy("a b"))).starts_with("Users[0].Policies[0]: a name is"));
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_identities_or_refused(bytes: Vec<u8>, at in any::<proptest::sample::Index>(), byte: u8) {
