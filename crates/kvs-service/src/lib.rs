@@ -1,6 +1,7 @@
 //! A Kinesis Video Streams service in one process.
 #![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
 
+pub mod auth;
 pub mod control;
 pub mod faults;
 pub mod ingest;
