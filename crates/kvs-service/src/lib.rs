@@ -6,4 +6,5 @@ pub mod control;
 pub mod faults;
 pub mod ingest;
 pub mod metrics;
+pub mod random;
 pub mod readers;

@@ -12,9 +12,10 @@ use super::identity::{Identities, TEMPORARY_PREFIX, User};
 use super::policy::{Decision, Place, Policy, evaluate};
 use super::refusal::Refusal;
 use super::request::Request;
-use super::secret::{Random, Secret};
+use super::secret::Secret;
 use super::session::{Session, SessionCredentials, SessionError, Sessions};
 use super::sigv4::{BodyCheck, Claim, Regions, Verified};
+use crate::random::Random;
 
 /// Knows who may call, and decides about each request. Shared by all connections.
 pub struct Authenticator {

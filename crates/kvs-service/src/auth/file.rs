@@ -9,7 +9,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::identity::{Identities, IdentityError};
-use super::secret::Random;
+use crate::random::Random;
 
 /// The largest file that is read.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -124,8 +124,8 @@ pub fn save(path: &Path, identities: &Identities) -> Result<(), IdentityFileErro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::SystemRandom;
     use crate::auth::secret::tests::Counting;
+    use crate::random::SystemRandom;
 
     /// A folder of this test alone, gone when it ends.
     struct Folder(PathBuf);

@@ -9,7 +9,8 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::policy::{Policy, PolicyError};
-use super::secret::{Random, RandomError, Secret, random_id};
+use super::secret::{Secret, random_id};
+use crate::random::{Random, RandomError};
 
 /// As many key pairs as a user may have: enough to change them without a pause (IAM's limit).
 pub const MAX_KEY_PAIRS: usize = 2;
@@ -540,7 +541,7 @@ pub(super) mod tests {
         let after = before.without_user("eve").unwrap();
         assert!(after.key(&old.keys()[0].access_key_id).is_none() && after.user_of_id(old.id()).is_none());
         assert!(after.without_user("eve").is_err());
-        let again = after.with_user("eve", &crate::auth::SystemRandom).unwrap();
+        let again = after.with_user("eve", &crate::random::SystemRandom).unwrap();
         assert_ne!(again.users()[0].id(), old.id());
         assert!(before.without_policy("eve", "read").unwrap().users()[0].policies().is_empty());
     }

@@ -12,7 +12,8 @@
 //! caller reads it first, bounded, and nobody is named until it fits.
 //!
 //! ```
-//! use kvs_service::auth::{Authentication, Authenticator, Identities, Refusal, Regions, Request, Resource, SystemRandom};
+//! use kvs_service::auth::{Authentication, Authenticator, Identities, Refusal, Regions, Request, Resource};
+//! use kvs_service::random::SystemRandom;
 //! # use kvs_media::time::Utc;
 //! # fn sha256_of_the_body() -> [u8; 32] { [0; 32] }
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -63,7 +64,7 @@ pub use policy::{
 };
 pub use refusal::{Refusal, Span};
 pub use request::{MAX_HEADER_BYTES, MAX_HEADERS, MAX_TARGET_BYTES, Request};
-pub use secret::{Random, RandomError, Secret, SystemRandom};
+pub use secret::Secret;
 pub use session::{
     MAX_SESSION, MAX_SESSION_POLICY_BYTES, MIN_SESSION, Session, SessionCredentials, SessionError, Sessions,
 };

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
-use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::encoding::{self, STANDARD};
+use crate::random::{Random, RandomError};
 
 /// Characters of a secret access key.
 const SECRET_CHARACTERS: usize = 40;
@@ -60,27 +60,6 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// Where chance comes from.
-pub trait Random {
-    /// Fills the bytes with unpredictable ones.
-    fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomError>;
-}
-
-/// The system gave no random bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the system's random source failed")]
-pub struct RandomError;
-
-/// The random source of the system.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemRandom;
-
-impl Random for SystemRandom {
-    fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
-        aws_lc_rs::rand::fill(bytes).map_err(|_| RandomError)
-    }
-}
-
 /// A random id: a prefix of four letters that says what it names, and 16 characters of `A-Z2-7` (80 bits).
 pub(super) fn random_id(prefix: &str, random: &dyn Random) -> Result<String, RandomError> {
     const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
@@ -93,22 +72,24 @@ pub(super) fn random_id(prefix: &str, random: &dyn Random) -> Result<String, Ran
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use std::cell::Cell;
+    use crate::random::SystemRandom;
+    use std::sync::atomic::{AtomicU8, Ordering};
 
     /// Chance that a test can foresee: a counter.
-    pub(crate) struct Counting(pub(crate) Cell<u8>);
+    #[derive(Debug)]
+    pub(crate) struct Counting(AtomicU8);
 
     impl Counting {
         pub(crate) fn new() -> Self {
-            Self(Cell::new(0))
+            Self(AtomicU8::new(0))
         }
     }
 
     impl Random for Counting {
         fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
             for byte in bytes {
-                *byte = self.0.get();
-                self.0.set(self.0.get().wrapping_mul(5).wrapping_add(1));
+                *byte = self.0.load(Ordering::Relaxed);
+                self.0.store(byte.wrapping_mul(5).wrapping_add(1), Ordering::Relaxed);
             }
             Ok(())
         }

@@ -18,8 +18,9 @@ use super::encoding::{self, URL_SAFE};
 use super::identity::{TEMPORARY_PREFIX, User};
 use super::policy::{Policy, PolicyError};
 use super::refusal::Refusal;
-use super::secret::{Random, RandomError, Secret, random_id};
+use super::secret::{Secret, random_id};
 use super::timestamp::Timestamp;
+use crate::random::{Random, RandomError};
 
 /// The shortest life of a session.
 pub const MIN_SESSION: Duration = Duration::from_secs(15);

@@ -1,13 +1,14 @@
 //! From keys and policies to what a request may do.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use kvs_media::time::Utc;
 use kvs_service::auth::{
-    Authentication, Authenticator, Grant, Identities, KeyPair, Policy, Principal, Random, RandomError,
-    Reason, Refusal, Regions, Resource, Secret, SessionCredentials,
+    Authentication, Authenticator, Grant, Identities, KeyPair, Policy, Principal, Reason, Refusal, Regions,
+    Resource, Secret, SessionCredentials,
 };
+use kvs_service::random::{Random, RandomError};
 use kvs_wire::{Exception, Recovery, ServiceError};
 
 use crate::message::{EMPTY, KEY, Message, SECRET, TIME, at, lower_hex, sha256};
@@ -17,18 +18,19 @@ const MASTER: [u8; 32] = [9; 32];
 const NAMES: &str = "host;x-amz-date";
 
 /// Foreseeable, and never the same twice.
-struct Numbers(Cell<u8>);
+#[derive(Debug)]
+struct Numbers(AtomicU8);
 
 impl Random for Numbers {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
-        self.0.set(self.0.get().wrapping_add(1));
-        bytes.iter_mut().zip(1_u8..).for_each(|(byte, place)| *byte = self.0.get().wrapping_mul(place));
+        let number = self.0.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        bytes.iter_mut().zip(1_u8..).for_each(|(byte, place)| *byte = number.wrapping_mul(place));
         Ok(())
     }
 }
 
 fn numbers() -> Numbers {
-    Numbers(Cell::new(0))
+    Numbers(AtomicU8::new(0))
 }
 
 fn policy(effect: &str, action: &str, resource: &str) -> Policy {
@@ -202,7 +204,7 @@ fn a_key_or_a_user_that_is_gone_is_refused_at_once() {
     authenticator.replace(authenticator.identities().without_key(&pair.access_key_id).unwrap());
     assert_eq!(enter(&authenticator, &message, at(TIME)).unwrap_err(), Refusal::UnknownKey);
     assert!(enter(&authenticator, &session, at(TIME)).is_ok());
-    let random = Numbers(Cell::new(100));
+    let random = Numbers(AtomicU8::new(100));
     let anew = authenticator.identities().without_user("eve").and_then(|all| all.with_user("eve", &random));
     authenticator.replace(anew.unwrap());
     assert_eq!(enter(&authenticator, &session, at(TIME)).unwrap_err(), Refusal::UnknownKey);
