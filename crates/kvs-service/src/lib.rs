@@ -1,2 +1,4 @@
 //! A Kinesis Video Streams service in one process.
 #![warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)]
+
+pub mod store;
