@@ -26,8 +26,10 @@ fn main() {
     }
     let mut out = std::io::stdout();
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let root =
-        PathBuf::from(std::env::var_os("KVS_BENCH_FOLDER").unwrap_or_else(|| "target/bench-store".into()));
+    let root = PathBuf::from(
+        std::env::var_os("KVS_BENCH_FOLDER")
+            .unwrap_or_else(|| concat!(env!("CARGO_TARGET_TMPDIR"), "/store").into()),
+    );
     let _ = std::fs::remove_dir_all(&root);
     std::fs::create_dir_all(&root).unwrap();
     writeln!(out, "load {}", load.trim()).unwrap();
@@ -43,11 +45,11 @@ fn fragments() -> u64 {
     std::env::var("KVS_BENCH_FRAGMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(200_000)
 }
 
-/// CPU of this process in milliseconds.
-fn cpu() -> f64 {
+/// CPU of this process in milliseconds: user and system.
+fn cpu() -> [f64; 2] {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) * 10.0
+    [11, 12].map(|field: usize| fields[field].parse::<f64>().unwrap() * 10.0)
 }
 
 fn per_mb(name: &str, bytes: usize, work: impl FnOnce()) -> (String, String) {
@@ -55,8 +57,14 @@ fn per_mb(name: &str, bytes: usize, work: impl FnOnce()) -> (String, String) {
     work();
     #[allow(clippy::cast_precision_loss)]
     let megabytes = bytes as f64 / MB as f64;
-    let (used, wall) = (cpu() - before, started.elapsed().as_secs_f64());
-    (name.to_owned(), format!("{:.3} CPU-ms/MB, {:.0} MB/s", used / megabytes, megabytes / wall))
+    let (after, wall) = (cpu(), started.elapsed().as_secs_f64());
+    let [user, system] = [0, 1].map(|which: usize| (after[which] - before[which]) / megabytes);
+    let value = format!(
+        "{:.3} CPU-ms/MB ({user:.3} user, {system:.3} system), {:.0} MB/s",
+        user + system,
+        megabytes / wall
+    );
+    (name.to_owned(), value)
 }
 
 fn calibrate(root: &Path) -> Rows {

@@ -7,11 +7,12 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::catalog::{Catalog, Stream};
+use super::crypt::Sealer;
 use super::error::StoreError;
 use super::format::RecordKind;
 use super::fragment::Fragment;
 use super::index::RedbIndex;
-use super::number::{FragmentRow, Number, SegmentId, StreamId};
+use super::number::{FragmentRow, Number, Place, SegmentId, StreamId};
 use super::segment::Segment;
 use super::shard::{Ground, Job, Shard, Upload};
 
@@ -130,13 +131,13 @@ impl SegmentLog {
 /// Reads and opens a Fragment record.
 pub(crate) fn read_fragment(
     segment: &Segment,
-    stream: &Stream,
-    row: (super::number::Place, StreamId),
+    sealer: &Sealer,
+    stream: StreamId,
+    place: Place,
     buffer: &mut Vec<u8>,
 ) -> Result<Fragment, StoreError> {
-    let sealer = segment.records_key(&stream.data_key, stream.id)?;
-    let body = segment.read(&sealer, (RecordKind::Fragment, row.1), row.0, buffer)?;
-    Fragment::decode(body, stream.id, segment.id(), row.0).map_err(StoreError::malformed("a fragment"))
+    let body = segment.read(sealer, (RecordKind::Fragment, stream), place, buffer)?;
+    Fragment::decode(body, stream, segment.id(), place).map_err(StoreError::malformed("a fragment"))
 }
 
 impl SegmentStore for SegmentLog {
@@ -152,8 +153,8 @@ impl SegmentStore for SegmentLog {
     fn fragment(&self, row: &FragmentRow) -> Result<Fragment, StoreError> {
         let read = || {
             let segment = self.segment(row.segment)?;
-            let fragment =
-                read_fragment(&segment, &*self.stream(row)?, (row.place, row.stream), &mut Vec::new())?;
+            let sealer = segment.records_key(&self.stream(row)?.data_key, row.stream)?;
+            let fragment = read_fragment(&segment, &sealer, row.stream, row.place, &mut Vec::new())?;
             if fragment.row.number == row.number {
                 Ok(fragment)
             } else {

@@ -1,7 +1,9 @@
 //! What a start does: finds what the index does not know yet, and seals what a crash left open.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
+use super::crypt::Sealer;
 use super::encoding::len64;
 use super::error::StoreError;
 use super::format::{ALIGN, RecordKind, SEGMENT_HEADER, SEGMENTS};
@@ -130,6 +132,7 @@ impl Recovery {
     ) -> Result<(Vec<FragmentRow>, u64), StoreError> {
         let end = used(segment)?;
         let mut rows = Vec::new();
+        let mut keys: HashMap<StreamId, Sealer> = HashMap::new();
         let mut buffer = Vec::new();
         for found in segment.scan(SEGMENT_HEADER, end) {
             let (offset, header) = match found? {
@@ -142,7 +145,11 @@ impl Recovery {
             };
             let Some(stream) = log.catalog.stream(header.stream) else { continue };
             let place = Place { offset, length: header.length };
-            match read_fragment(segment, &stream, (place, stream.id), &mut buffer) {
+            let key = match keys.entry(stream.id) {
+                Entry::Occupied(key) => key.into_mut(),
+                Entry::Vacant(vacant) => vacant.insert(segment.records_key(&stream.data_key, stream.id)?),
+            };
+            match read_fragment(segment, key, stream.id, place, &mut buffer) {
                 Ok(fragment) => {
                     let gone = log.index.floor(stream.id).is_some_and(|floor| fragment.row.number <= floor);
                     if gone {
@@ -150,7 +157,7 @@ impl Recovery {
                     }
                     let lost = vec![(stream.id, fragment.row.number)];
                     // What the index took up before the crash was synced before that.
-                    match if offset < mark { None } else { first_damage(log, segment, &fragment)? } {
+                    match if offset < mark { None } else { first_damage(segment, key, &fragment)? } {
                         None => rows.push(fragment.row),
                         Some(block) => {
                             self.report(segment.id(), block.offset, u64::from(block.length), lost);
@@ -195,16 +202,14 @@ impl Recovery {
 }
 
 /// The first Block record of a fragment that does not open.
-pub(crate) fn first_damage(
-    log: &SegmentLog,
+fn first_damage(
     segment: &Segment,
+    sealer: &Sealer,
     fragment: &Fragment,
 ) -> Result<Option<Place>, StoreError> {
-    let Some(stream) = log.catalog.stream(fragment.row.stream) else { return Ok(None) };
-    let sealer = segment.records_key(&stream.data_key, stream.id)?;
     let mut buffer = Vec::new();
     for block in &fragment.blocks {
-        match segment.read(&sealer, (RecordKind::Block, stream.id), *block, &mut buffer) {
+        match segment.read(sealer, (RecordKind::Block, fragment.row.stream), *block, &mut buffer) {
             Ok(_) => {}
             Err(StoreError::Damaged { .. }) => return Ok(Some(*block)),
             Err(error) => return Err(error),

@@ -95,6 +95,7 @@ fn remove_up_to(log: &SegmentLog, marks: &[(StreamId, Number)]) -> Result<u64, S
     for (stream, _) in marks {
         removed += sweep(log, *stream)?;
     }
+    remove_empty(log)?;
     Ok(removed)
 }
 
@@ -102,11 +103,12 @@ fn remove_up_to(log: &SegmentLog, marks: &[(StreamId, Number)]) -> Result<u64, S
 pub(crate) fn delete(log: &SegmentLog, stream: StreamId) -> Result<(), StoreError> {
     log.catalog.delete(stream)?;
     log.index.raise_floors(&[(stream, Number::LAST)]);
-    sweep(log, stream).map(drop)
+    sweep(log, stream)?;
+    remove_empty(log)
 }
 
 /// Removes what is no longer listed: bytes first, so that a row is there for as long as there are bytes to find.
-pub(crate) fn sweep(log: &SegmentLog, stream: StreamId) -> Result<u64, StoreError> {
+fn sweep(log: &SegmentLog, stream: StreamId) -> Result<u64, StoreError> {
     let mut removed = 0;
     let mut deleted_from = BTreeSet::new();
     loop {
@@ -125,12 +127,11 @@ pub(crate) fn sweep(log: &SegmentLog, stream: StreamId) -> Result<u64, StoreErro
         log.index.write(&rows)?;
         removed += u64::try_from(rows.len()).unwrap_or(0);
     }
-    remove_empty(log)?;
     Ok(removed)
 }
 
 /// Segments in which nothing lives any more go as files.
-pub(crate) fn remove_empty(log: &SegmentLog) -> Result<(), StoreError> {
+fn remove_empty(log: &SegmentLog) -> Result<(), StoreError> {
     let mut any = false;
     for (id, usage) in log.index.uses() {
         if usage.sealed > 0 && usage.fragments == 0 {
@@ -164,8 +165,9 @@ fn punch(log: &SegmentLog, segment: SegmentId, from: u64, length: u64) {
 fn punch_fragment(log: &SegmentLog, row: &FragmentRow) {
     let Ok(segment) = log.segment(row.segment) else { return };
     let Some(stream) = log.catalog.stream(row.stream) else { return };
-    let place = (row.place, row.stream);
-    let Ok(fragment) = super::log::read_fragment(&segment, &stream, place, &mut Vec::new()) else { return };
+    let Ok(sealer) = segment.records_key(&stream.data_key, stream.id) else { return };
+    let fragment = super::log::read_fragment(&segment, &sealer, stream.id, row.place, &mut Vec::new());
+    let Ok(fragment) = fragment else { return };
     let mut run: Option<(u64, u64)> = None;
     for Place { offset, length } in fragment.blocks.iter().chain([&row.place]) {
         let end = offset + extent(*length);

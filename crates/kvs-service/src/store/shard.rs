@@ -439,6 +439,13 @@ impl Job {
             Self::Abort { .. } | Self::Close => 0,
         }
     }
+
+    /// Whoever waits for it learns that it will not be done.
+    fn refuse(self) {
+        if let Self::Block { done, .. } | Self::Commit { done, .. } = self {
+            done(Err(AppendError::Closed));
+        }
+    }
 }
 
 /// The thread of a shard: ends when it is told to close or when nobody can send any more.
@@ -461,6 +468,7 @@ pub(crate) fn run(mut shard: Shard, jobs: &Receiver<Job>) {
         shard.batch(batch.drain(..), Monotonic::from_nanos(now));
     }
     shard.close();
+    jobs.try_iter().for_each(Job::refuse);
 }
 
 /// A fragment on its way in. Dropped without a commit, it never was.
@@ -497,10 +505,8 @@ impl Upload {
     }
 
     fn send(&self, job: Job) {
-        if let Err(refused) = self.shard.send(job)
-            && let Job::Block { done, .. } | Job::Commit { done, .. } = refused.0
-        {
-            done(Err(AppendError::Closed));
+        if let Err(refused) = self.shard.send(job) {
+            refused.0.refuse();
         }
     }
 }
