@@ -131,10 +131,11 @@ impl Recovery {
         mark: u64,
     ) -> Result<(Vec<FragmentRow>, u64), StoreError> {
         let end = used(segment)?;
+        let length = segment.file.len().map_err(StoreError::disk("read a segment"))?;
         let mut rows = Vec::new();
         let mut keys: HashMap<StreamId, Sealer> = HashMap::new();
         let mut buffer = Vec::new();
-        for found in segment.scan(SEGMENT_HEADER, end) {
+        for found in segment.scan(SEGMENT_HEADER, end.min(length)) {
             let (offset, header) = match found? {
                 Found::Record(offset, header) if header.kind == RecordKind::Fragment => (offset, header),
                 Found::Record(..) => continue,

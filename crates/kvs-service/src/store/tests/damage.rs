@@ -95,3 +95,51 @@ fn a_segment_that_lost_its_header_or_its_file_is_reported_and_not_listed() {
         assert_eq!(all(&store, stream).len(), 1);
     }
 }
+
+#[test]
+fn a_damaged_footer_or_trailer_costs_a_scan_and_nothing_else() {
+    for from_the_end in [10, 64 + 100, 64 + 300] {
+        let (disk, dice) = (SimDisk::default(), Dice::new(7));
+        let (store, stream) = filled(&disk, &dice);
+        let rows = all(&store, stream);
+        drop(store);
+        // Seals what was open.
+        let (store, recovery) = open(&disk, &dice, &small());
+        assert_eq!(recovery.sealed, 1);
+        drop(store);
+        let name = rows[0].segment.file_name();
+        let length = disk.open(&name).unwrap().len().unwrap();
+        disk.damage(&name, length - from_the_end);
+        disk.remove(RedbIndex::FILE).unwrap();
+        let (store, recovery) = open(&disk, &dice, &small());
+        assert_eq!((all(&store, stream), recovery.sealed), (rows, 1), "{from_the_end} bytes from the end");
+        assert!(store.verify().unwrap().is_sound());
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 60, ..Default::default() })]
+
+    #[test]
+    fn whatever_bytes_come_into_a_segment_what_is_listed_can_be_read(
+        places in proptest::collection::vec((0_u64..300_000, proptest::collection::vec(proptest::prelude::any::<u8>(), 1..300)), 1..6),
+        cut in proptest::option::of(0_u64..300_000),
+    ) {
+        let (disk, dice) = (SimDisk::default(), Dice::new(8));
+        let (store, stream) = filled(&disk, &dice);
+        let rows = all(&store, stream);
+        drop(store);
+        let file = disk.open(&rows[0].segment.file_name()).unwrap();
+        for (offset, bytes) in places {
+            file.write_at(&bytes, offset).unwrap();
+        }
+        if let Some(cut) = cut {
+            file.set_len(cut).unwrap();
+        }
+        let (store, _) = open(&disk, &dice, &Settings { rebuild_index: true, ..small() });
+        for row in all(&store, stream) {
+            proptest::prop_assert_eq!(read(&store, &row).unwrap(), payload(row.number, 20_000));
+        }
+        proptest::prop_assert!(store.verify().unwrap().unreadable.is_empty());
+    }
+}
