@@ -8,3 +8,4 @@ pub mod ingest;
 pub mod metrics;
 pub mod random;
 pub mod readers;
+pub mod store;

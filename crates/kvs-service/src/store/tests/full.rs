@@ -1,0 +1,132 @@
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::super::sim::Fault;
+use super::*;
+
+#[test]
+fn a_disk_that_fails_refuses_what_comes_keeps_what_was_there_and_recovers_by_itself() {
+    let expected = [(Fault::Full, Some(AppendError::Full)), (Fault::Broken, None), (Fault::SyncFails, None)];
+    for (fault, error) in expected {
+        let (disk, dice) = (SimDisk::default(), Dice::new(7));
+        let (store, _) = open(&disk, &dice, &small());
+        let stream = store.create_stream("one", None, b"").unwrap().id;
+        let mut kept = vec![put(&store, stream, 1_000_000, 30_000).0];
+        disk.fail(Some(fault));
+        let mut refused = 0;
+        for n in 1..30 {
+            match put(&store, stream, 1_000_000 + n * 10, 30_000) {
+                (number, Ok(())) => kept.push(number),
+                (_, Err(said)) => {
+                    assert!(error.as_ref().is_none_or(|error| said == *error), "{fault:?}: {said}");
+                    refused += 1;
+                }
+            }
+            assert_eq!(read(&store, &all(&store, stream)[0]).unwrap(), payload(kept[0], 30_000));
+        }
+        assert!(refused > 20, "{fault:?}: {refused} refused");
+        disk.fail(None);
+        // Behind the longest back-off.
+        let (number, result) = put(&store, stream, 1_020_000, 30_000);
+        result.unwrap();
+        kept.push(number);
+        assert_eq!(numbers(&store, stream), kept);
+        drop(store);
+        let (store, _) = open(&disk.after_power_cut(|_| 0), &dice, &small());
+        assert_eq!(numbers(&store, stream), kept, "{fault:?}");
+        assert!(store.verify().unwrap().is_sound());
+    }
+}
+
+#[test]
+fn an_upload_whose_segment_failed_does_not_go_on_in_another() {
+    let (disk, dice) = (SimDisk::default(), Dice::new(8));
+    let (store, _) = open(&disk, &dice, &small());
+    let stream = store.create_stream("one", None, b"").unwrap().id;
+    let number = store.next_number(stream, utc(1_000), 0, false).unwrap();
+    let mut upload = store.begin(stream, number).unwrap();
+    upload.write(Bytes::from_static(b"first half"), |result| result.unwrap());
+    store.turn(Monotonic::default());
+    disk.fail(Some(Fault::Broken));
+    assert!(put(&store, stream, 2_000, 10).1.is_err());
+    disk.fail(None);
+    let answers = Answers::default();
+    upload.write(Bytes::from_static(b"second half"), answer(&answers, "block"));
+    upload.commit(commit(number), answer(&answers, "commit"));
+    store.turn(Monotonic::from_nanos(u64::MAX));
+    let answers = answers.lock().unwrap();
+    let of_the_disk = |(_, result): &(_, _)| matches!(result, Err(AppendError::Disk(_)));
+    assert!(answers.len() == 2 && answers.iter().all(of_the_disk), "{answers:?}");
+    assert_eq!(numbers(&store, stream), []);
+}
+
+/// A file system of eight megabytes; only root can make one.
+struct SmallDisk(Folder);
+
+impl SmallDisk {
+    fn new() -> Option<Self> {
+        let folder = Folder::new();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
+            .arg(folder.path())
+            .stderr(std::process::Stdio::null())
+            .status();
+        mounted.is_ok_and(|status| status.success()).then_some(Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+fn put_on_threads(store: &Store, stream: StreamId, now: u64) -> Result<Number, AppendError> {
+    let number = store.next_number(stream, utc(now), 0, false).unwrap();
+    let mut upload = store.begin(stream, number).unwrap();
+    upload.write(payload(number, 200_000).into(), |_| {});
+    let (sender, answer) = mpsc::channel();
+    upload.commit(commit(number), move |result| sender.send(result).unwrap());
+    answer.recv().unwrap().map(|()| number)
+}
+
+#[test]
+fn a_real_disk_that_is_full_refuses_and_takes_again_when_there_is_space() {
+    // Without root there is the simulated disk above.
+    let Some(disk) = SmallDisk::new() else { return };
+    let data = disk.0.path().join("data");
+    let (store, _) =
+        Store::open(&data, None, &Settings { segment_bytes: 2 << 20, ..Settings::default() }).unwrap();
+    let stream = store.create_stream("one", None, b"").unwrap().id;
+    let mut kept = Vec::new();
+    let mut now = 1_000_000;
+    let refused = loop {
+        now += 1000;
+        match put_on_threads(&store, stream, now) {
+            Ok(number) => kept.push(number),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, AppendError::Full);
+    assert!(kept.len() > 10, "{}", kept.len());
+    for row in all(&store, stream) {
+        assert_eq!(read(&store, &row).unwrap(), payload(row.number, 200_000));
+    }
+    assert_eq!(numbers(&store, stream), kept);
+    store.expire(stream, kept[kept.len() / 2].server_time().unwrap()).unwrap();
+    // The back-off runs on the shard's clock: ask until it lets one through.
+    let give_up = std::time::Instant::now() + Duration::from_secs(20);
+    let number = loop {
+        now += 1000;
+        match put_on_threads(&store, stream, now) {
+            Ok(number) => break number,
+            Err(error) => assert!(std::time::Instant::now() < give_up, "{error}"),
+        }
+        std::thread::yield_now();
+    };
+    let kept = [&kept[kept.len() / 2..], &[number]].concat();
+    assert_eq!(numbers(&store, stream), kept);
+    drop(store);
+    let (store, _) = Store::open(&data, None, &Settings::default()).unwrap();
+    assert_eq!(numbers(&store, stream), kept);
+}

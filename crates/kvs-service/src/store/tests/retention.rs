@@ -1,0 +1,82 @@
+use super::*;
+
+fn filled() -> (Store, StreamId, StreamId, SimDisk, Arc<Dice>) {
+    let (disk, dice) = (SimDisk::default(), Dice::new(2));
+    let (store, _) = open(&disk, &dice, &small());
+    let one = store.create_stream("one", None, b"").unwrap().id;
+    let two = store.create_stream("two", None, b"").unwrap().id;
+    for n in 0..30 {
+        put(&store, one, 1_000_000 + n * 1000, 9_000).1.unwrap();
+        put(&store, two, 1_000_500 + n * 1000, 9_000).1.unwrap();
+    }
+    (store, one, two, disk, dice)
+}
+
+#[test]
+fn what_expired_is_gone_at_once_gives_its_space_back_and_never_returns() {
+    let (store, one, two, disk, dice) = filled();
+    let before = store.occupied().unwrap();
+    let rows = all(&store, one);
+    let held = store.fragment(&rows[3]).unwrap();
+    assert_eq!(store.expire(one, utc(1_020_000)).unwrap(), 20);
+    assert_eq!(numbers(&store, one), rows[20..].iter().map(|row| row.number).collect::<Vec<_>>());
+    assert_eq!(all(&store, two).len(), 30);
+    assert!(store.occupied().unwrap() + 20 * 8_000 < before);
+    // A reader that held it learns that it is gone, not that it is damaged.
+    let read = store.payload(&held, 0..held.payload, &mut Vec::new());
+    assert!(matches!(read, Err(StoreError::Gone { .. })), "{read:?}");
+    assert_eq!(store.expire(one, utc(1_020_000)).unwrap(), 0);
+    assert!(store.verify().unwrap().is_sound());
+    drop(store);
+    let disk = disk.after_power_cut(|_| 0);
+    let (store, _) = open(&disk, &dice, &Settings { rebuild_index: true, ..small() });
+    assert_eq!(numbers(&store, one), rows[20..].iter().map(|row| row.number).collect::<Vec<_>>());
+    assert_eq!(store.expire(one, utc(9_000_000)).unwrap(), 10);
+    assert_eq!(store.first(one).unwrap(), None);
+    assert_eq!(store.last(one).unwrap(), None);
+    // Numbers go on behind what has gone.
+    assert!(store.next_number(one, utc(1), 0, false).unwrap() > rows[29].number);
+}
+
+#[test]
+fn too_many_bytes_take_the_oldest_of_all_streams() {
+    let (store, one, two, ..) = filled();
+    let before = store.occupied().unwrap();
+    let removed = store.shrink(before / 2).unwrap();
+    assert!(store.occupied().unwrap() <= before / 2);
+    let (left_one, left_two) = (all(&store, one), all(&store, two));
+    assert_eq!(left_one.len() + left_two.len() + removed as usize, 60);
+    assert!(!left_one.is_empty() && left_one.len().abs_diff(left_two.len()) <= 1);
+    for row in left_one.iter().chain(&left_two) {
+        assert!(read(&store, row).is_ok());
+    }
+    store.shrink(0).unwrap();
+    assert_eq!(all(&store, one).len() + all(&store, two).len(), 0);
+}
+
+#[test]
+fn a_deleted_stream_can_be_read_by_nobody_and_gives_its_space_back() {
+    let (store, one, two, disk, dice) = filled();
+    let rows = all(&store, one);
+    let (before, in_flight) =
+        (store.occupied().unwrap(), store.next_number(one, utc(2_000_000), 0, false).unwrap());
+    let upload = store.begin(one, in_flight).unwrap();
+    store.delete_stream(one).unwrap();
+    assert!(matches!(store.fragment(&rows[0]), Err(StoreError::Gone { .. })));
+    assert!(matches!(store.delete_stream(one), Err(StoreError::NoStream(_))));
+    assert_eq!(all(&store, one), []);
+    assert!(store.occupied().unwrap() + 30 * 8_000 < before);
+    // What was on its way when the stream went does not come.
+    let answers = Answers::default();
+    upload.commit(commit(in_flight), answer(&answers, ()));
+    store.turn(Monotonic::default());
+    assert_eq!(answers.lock().unwrap()[0].1, Err(AppendError::Expired));
+    // A new stream of the same name is another stream.
+    let again = store.create_stream("one", None, b"").unwrap().id;
+    assert_ne!(again, one);
+    drop(store);
+    let (store, _) = open(&disk.after_power_cut(|_| 0), &dice, &Settings { rebuild_index: true, ..small() });
+    assert_eq!(all(&store, one).len() + all(&store, again).len(), 0);
+    assert_eq!(all(&store, two).len(), 30);
+    assert!(store.verify().unwrap().is_sound());
+}
