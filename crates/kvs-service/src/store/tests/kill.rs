@@ -7,14 +7,13 @@ use std::sync::mpsc;
 use super::*;
 
 const FOLDER: &str = "KVS_STORE_KILL_FOLDER";
+const THIS_TEST: &str = "store::tests::kill::what_a_killed_process_had_completed_is_there_byte_for_byte";
 const STREAMS: u64 = 20;
 
-/// The child: writes until it is killed, and says a line for every completion. Does nothing in a usual run.
-#[test]
-fn the_writer_that_is_killed() {
-    let Some(folder) = std::env::var_os(FOLDER) else { return };
+/// The child: writes until it is killed, and says a line for every completion.
+fn write_until_killed(folder: &Path) {
     let settings = Settings { segment_bytes: 1 << 20, ..Settings::default() };
-    let (store, _) = Store::open(Path::new(&folder), None, &settings).unwrap();
+    let (store, _) = Store::open(folder, None, &settings).unwrap();
     let (sender, answers) = mpsc::channel();
     for n in 0..STREAMS {
         let name = format!("stream {n}");
@@ -47,6 +46,10 @@ fn write_next(store: &Store, stream: StreamId, answers: &mpsc::Sender<Answer>) {
 
 #[test]
 fn what_a_killed_process_had_completed_is_there_byte_for_byte() {
+    // This test is its own child: the program is the same, so is what it writes.
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return write_until_killed(Path::new(&folder));
+    }
     let folder = Folder::new();
     let data = folder.path().join("data");
     let dice = Dice::new(9);
@@ -54,7 +57,7 @@ fn what_a_killed_process_had_completed_is_there_byte_for_byte() {
     let rounds = if std::env::var_os("KVS_LONG").is_some() { 200 } else { 10 };
     for round in 0..rounds {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "store::tests::kill::the_writer_that_is_killed", "--nocapture"])
+            .args(["--exact", THIS_TEST, "--nocapture"])
             .env(FOLDER, &data)
             .stdout(Stdio::piped())
             .spawn()
