@@ -9,3 +9,4 @@ pub mod metrics;
 pub mod random;
 pub mod readers;
 pub mod store;
+mod text;

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::digest;
 
-use super::encoding::hex_value;
 use super::refusal::Refusal;
 use super::request::Request;
+use crate::text::hex_value;
 
 /// The query parameter that holds the signature, and is therefore not signed.
 pub(super) const SIGNATURE: &str = "X-Amz-Signature";

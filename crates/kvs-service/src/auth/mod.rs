@@ -40,7 +40,6 @@
 
 mod authenticator;
 mod canonical;
-mod encoding;
 pub mod file;
 mod identity;
 mod pattern;

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
-use super::encoding::{self, STANDARD};
 use crate::random::{Random, RandomError};
+use crate::text::{self, STANDARD};
 
 /// Characters of a secret access key.
 const SECRET_CHARACTERS: usize = 40;
@@ -33,7 +33,7 @@ impl Secret {
 
     /// The secret access key of 30 bytes.
     pub(super) fn from_bytes(bytes: &[u8; SECRET_BYTES]) -> Self {
-        Self::new(encoding::encode(bytes, STANDARD))
+        Self::new(text::encode(bytes, STANDARD))
     }
 
     /// Whether a person may have chosen it: visible ASCII, neither empty nor endless.

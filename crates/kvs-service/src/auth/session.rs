@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::encoding::{self, URL_SAFE};
 use super::identity::{TEMPORARY_PREFIX, User};
 use super::policy::{Policy, PolicyError};
 use super::refusal::Refusal;
 use super::secret::{Secret, random_id};
 use super::timestamp::Timestamp;
 use crate::random::{Random, RandomError};
+use crate::text::{self, URL_SAFE};
 
 /// The shortest life of a session.
 pub const MIN_SESSION: Duration = Duration::from_secs(15);
@@ -151,7 +151,7 @@ impl Sessions {
     pub fn open(&self, token: &str, access_key_id: &str, now: Utc) -> Result<Session, Refusal> {
         let mut bytes = Some(token)
             .filter(|token| token.len() <= MAX_TOKEN)
-            .and_then(|token| encoding::decode(token, URL_SAFE))
+            .and_then(|token| text::decode(token, URL_SAFE))
             .ok_or(Refusal::UnknownKey)?;
         let contents = self.unseal(&mut bytes).ok_or(Refusal::UnknownKey)?;
         if *contents.access_key_id != *access_key_id {
@@ -184,7 +184,7 @@ impl Sessions {
             )
             .map_err(|_| SessionError::Cipher)?;
         let token = [&[VERSION], nonce.as_slice(), sealed.as_slice()].concat();
-        Ok(Secret::new(encoding::encode(&token, URL_SAFE)))
+        Ok(Secret::new(text::encode(&token, URL_SAFE)))
     }
 
     fn unseal<'a>(&self, token: &'a mut [u8]) -> Option<Contents<'a>> {

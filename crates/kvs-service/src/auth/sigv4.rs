@@ -13,11 +13,11 @@ use kvs_wire::Operation;
 use zeroize::Zeroizing;
 
 use super::canonical::{self, SECURITY_TOKEN, SIGNATURE};
-use super::encoding::{hex, parse_hex};
 use super::refusal::{Refusal, Span};
 use super::request::Request;
 use super::secret::Secret;
 use super::timestamp::Timestamp;
+use crate::text::{hex, parse_hex};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "kinesisvideo";

@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fmt::Write as _;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use zeroize::Zeroizing;
 
 use crate::random::{Random, RandomError};
+use crate::text::{hex, parse_hex};
 
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
@@ -56,28 +56,6 @@ impl Key {
         let mut bytes = Zeroizing::new([0; KEY_BYTES]);
         random.fill(&mut *bytes)?;
         Ok(Self(bytes))
-    }
-
-    /// From 64 hex digits.
-    pub fn from_hex(text: &str) -> Option<Self> {
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-        if pairs.len() != KEY_BYTES || !rest.is_empty() {
-            return None;
-        }
-        for (byte, &[high, low]) in bytes.iter_mut().zip(pairs) {
-            let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-            *byte = (digit(high)? << 4) | digit(low)?;
-        }
-        Some(Self(bytes))
-    }
-
-    fn to_hex(&self) -> String {
-        self.0.iter().fold(String::with_capacity(2 * KEY_BYTES), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
     }
 
     /// The key for one purpose, made of this secret and a salt (HKDF-SHA256, RFC 5869).
@@ -208,7 +186,7 @@ impl Keyring {
             }
             let (id, key) = line
                 .split_once(char::is_whitespace)
-                .and_then(|(id, hex)| Some((id, Key::from_hex(hex.trim())?)))
+                .and_then(|(id, hex)| Some((id, Key::new(parse_hex(hex.trim())?))))
                 .ok_or(CryptError::KeyFile(number + 1))?;
             match &mut keyring {
                 Some(keyring) => drop(keyring.keys.insert(id.to_owned(), key)),
@@ -225,7 +203,7 @@ impl Keyring {
             String::from(
                 "# Master keys: id and 64 hex digits. Without them nothing in this folder can be read.\n",
             ),
-            |text, (id, key)| text + id + " " + &key.to_hex() + "\n",
+            |text, (id, key)| text + id + " " + &String::from_utf8_lossy(&hex(&key.0)) + "\n",
         )
     }
 

@@ -1,15 +1,15 @@
 //! Bytes as text: hexadecimal and base 64.
 
 /// An alphabet of base 64.
-pub(super) type Alphabet = [u8; 64];
+pub(crate) type Alphabet = [u8; 64];
 
 /// RFC 4648 section 4: what secret access keys are written in.
-pub(super) const STANDARD: &Alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+pub(crate) const STANDARD: &Alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 /// RFC 4648 section 5: what survives a query string as it is.
-pub(super) const URL_SAFE: &Alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+pub(crate) const URL_SAFE: &Alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// Base 64 without padding.
-pub(super) fn encode(bytes: &[u8], alphabet: &Alphabet) -> String {
+pub(crate) fn encode(bytes: &[u8], alphabet: &Alphabet) -> String {
     // Room from the start: a secret that grows would leave copies behind.
     let mut text = String::with_capacity((bytes.len() * 4).div_ceil(3));
     for group in bytes.chunks(3) {
@@ -24,7 +24,7 @@ pub(super) fn encode(bytes: &[u8], alphabet: &Alphabet) -> String {
 }
 
 /// Reads base 64 without padding, in the one form that [`encode`] writes.
-pub(super) fn decode(text: &str, alphabet: &Alphabet) -> Option<Vec<u8>> {
+pub(crate) fn decode(text: &str, alphabet: &Alphabet) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
     for group in text.as_bytes().chunks(4) {
         let mut word = 0_u32;
@@ -45,7 +45,7 @@ pub(super) fn decode(text: &str, alphabet: &Alphabet) -> Option<Vec<u8>> {
 }
 
 /// 32 bytes in lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8; 32]) -> [u8; 64] {
+pub(crate) fn hex(bytes: &[u8; 32]) -> [u8; 64] {
     let mut text = [0; 64];
     for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
         if let [high, low] = pair {
@@ -61,7 +61,7 @@ const fn hex_digit(nibble: u8) -> u8 {
 }
 
 /// Reads 32 bytes in hexadecimal, of either case.
-pub(super) fn parse_hex(text: &str) -> Option<[u8; 32]> {
+pub(crate) fn parse_hex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     if text.len() != 64 {
         return None;
@@ -74,7 +74,7 @@ pub(super) fn parse_hex(text: &str) -> Option<[u8; 32]> {
 }
 
 /// The value of a hexadecimal digit.
-pub(super) const fn hex_value(digit: u8) -> Option<u8> {
+pub(crate) const fn hex_value(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),
