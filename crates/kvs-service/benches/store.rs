@@ -153,7 +153,10 @@ fn ingest(root: &Path) -> Rows {
         let mut done = [0; STREAMS];
         for (n, upload) in uploads.iter_mut().enumerate() {
             let sender = sender.clone();
-            upload.as_mut().unwrap().write(piece.clone(), move |result| sender.send((n, result)).unwrap());
+            upload
+                .as_mut()
+                .unwrap()
+                .write(piece.clone(), move |result| sender.send((n, result.map(drop))).unwrap());
         }
         let mut running = STREAMS;
         while running > 0 {
@@ -169,8 +172,10 @@ fn ingest(root: &Path) -> Rows {
                     upload.commit(commit(number, 60), done_one);
                 }
                 0 if done[n] == (PIECES + 1) * rounds => running -= 1,
-                0 => uploads[n].insert(begin(streams[n], done[n] as u64)).write(piece.clone(), done_one),
-                _ => uploads[n].as_mut().unwrap().write(piece.clone(), done_one),
+                at => {
+                    let upload = uploads[n].get_or_insert_with(|| begin(streams[n], (done[n] - at) as u64));
+                    upload.write(piece.clone(), move |result| done_one(result.map(drop)));
+                }
             }
         }
     });

@@ -12,7 +12,7 @@ use super::error::StoreError;
 use super::format::RecordKind;
 use super::fragment::Fragment;
 use super::index::RedbIndex;
-use super::number::{FragmentRow, Number, Place, SegmentId, StreamId};
+use super::number::{FragmentRow, Number, Place, SegmentId, StreamId, Written};
 use super::segment::Segment;
 use super::shard::{Ground, Job, Shard, Upload};
 
@@ -25,6 +25,8 @@ pub trait SegmentStore: Send + Sync {
     fn fragment(&self, row: &FragmentRow) -> Result<Fragment, StoreError>;
     /// Appends a range of a fragment's payload to `out`; only the blocks that it touches are read.
     fn payload(&self, fragment: &Fragment, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError>;
+    /// Appends what an upload has written to `out`, also while its fragment is not committed yet.
+    fn written(&self, stream: StreamId, written: &Written, out: &mut Vec<u8>) -> Result<(), StoreError>;
 }
 
 /// Open files of sealed and growing segments that readers share.
@@ -88,20 +90,40 @@ impl SegmentLog {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_gone(&self, stream: StreamId, number: Number) -> bool {
+        self.catalog.stream(stream).is_none() || self.index.floor(stream).is_some_and(|floor| number <= floor)
+    }
+
     /// What retention or deletion took away under a reader is gone, not damaged.
-    fn or_gone<T>(&self, row: &FragmentRow, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        let gone = || {
-            self.catalog.stream(row.stream).is_none()
-                || self.index.floor(row.stream).is_some_and(|floor| row.number <= floor)
-        };
+    fn or_gone<T>(
+        &self,
+        (stream, number): (StreamId, Number),
+        result: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         match result {
-            Err(_) if gone() => Err(StoreError::Gone { stream: row.stream, number: row.number }),
+            Err(_) if self.is_gone(stream, number) => Err(StoreError::Gone { stream, number }),
             result => result,
         }
     }
 
-    fn stream(&self, row: &FragmentRow) -> Result<Arc<Stream>, StoreError> {
-        self.catalog.stream(row.stream).ok_or(StoreError::Gone { stream: row.stream, number: row.number })
+    fn stream(&self, stream: StreamId, number: Number) -> Result<Arc<Stream>, StoreError> {
+        self.catalog.stream(stream).ok_or(StoreError::Gone { stream, number })
+    }
+
+    fn read_written(&self, stream: StreamId, written: &Written, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        let stream = self.stream(stream, written.number)?;
+        let segment = self.segment(written.segment)?;
+        let sealer = segment.records_key(&stream.data_key, stream.id)?;
+        let mut buffer = Vec::new();
+        for block in written.blocks() {
+            out.extend_from_slice(segment.read(
+                &sealer,
+                (RecordKind::Block, stream.id),
+                block,
+                &mut buffer,
+            )?);
+        }
+        Ok(())
     }
 
     fn read_payload(
@@ -111,7 +133,7 @@ impl SegmentLog {
         out: &mut Vec<u8>,
     ) -> Result<(), StoreError> {
         let segment = self.segment(fragment.row.segment)?;
-        let stream = self.stream(&fragment.row)?;
+        let stream = self.stream(fragment.row.stream, fragment.row.number)?;
         let sealer = segment.records_key(&stream.data_key, stream.id)?;
         let mut buffer = Vec::new();
         let mut start = 0_u64;
@@ -153,7 +175,8 @@ impl SegmentStore for SegmentLog {
     fn fragment(&self, row: &FragmentRow) -> Result<Fragment, StoreError> {
         let read = || {
             let segment = self.segment(row.segment)?;
-            let sealer = segment.records_key(&self.stream(row)?.data_key, row.stream)?;
+            let stream = self.stream(row.stream, row.number)?;
+            let sealer = segment.records_key(&stream.data_key, row.stream)?;
             let fragment = read_fragment(&segment, &sealer, row.stream, row.place, &mut Vec::new())?;
             if fragment.row.number == row.number {
                 Ok(fragment)
@@ -161,7 +184,7 @@ impl SegmentStore for SegmentLog {
                 Err(StoreError::Damaged { segment: row.segment, offset: row.place.offset })
             }
         };
-        self.or_gone(row, read())
+        self.or_gone((row.stream, row.number), read())
     }
 
     fn payload(&self, fragment: &Fragment, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
@@ -174,6 +197,19 @@ impl SegmentStore for SegmentLog {
         if read.is_err() {
             out.truncate(before);
         }
-        self.or_gone(&fragment.row, read)
+        self.or_gone((fragment.row.stream, fragment.row.number), read)
+    }
+
+    fn written(&self, stream: StreamId, written: &Written, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        let before = out.len();
+        let mut read = self.read_written(stream, written, out);
+        // Blocks that no row tells of stay in the file for as long as the segment does.
+        if self.is_gone(stream, written.number) {
+            read = Err(StoreError::Gone { stream, number: written.number });
+        }
+        if read.is_err() {
+            out.truncate(before);
+        }
+        read
     }
 }

@@ -35,7 +35,7 @@ pub use fragment::{Commit, Fragment};
 pub use frames::{FrameEntry, FrameIndex, FrameIndexWriter, FrameRefused, Frames};
 pub use index::{After, Between, RedbIndex, TimeIndex};
 pub use log::SegmentStore;
-pub use number::{FragmentRow, Number, Place, SegmentId, StreamId};
+pub use number::{FragmentRow, Number, Place, SegmentId, StreamId, Written};
 pub use recovery::{Damage, Recovery};
 pub use shard::Upload;
 pub use verify::Verification;

@@ -5,6 +5,8 @@ use std::fmt;
 use kvs_media::time::Utc;
 use kvs_wire::FragmentNumber;
 
+use super::format::{BLOCK_BYTES, extent};
+
 /// The store's own name for a stream; never used twice, so that what a deleted stream left behind stays dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u64);
@@ -127,6 +129,41 @@ pub struct Place {
     pub offset: u64,
     /// Bytes of the plain body.
     pub length: u32,
+}
+
+/// Where the bytes of one [`Upload::write`](super::Upload::write) are, before their fragment exists and after. Means
+/// nothing to another run of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    pub(crate) segment: SegmentId,
+    pub(crate) number: Number,
+    /// The first Block record; the others stand right behind it.
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+}
+
+impl Written {
+    /// How many bytes.
+    pub fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Its Block records in order.
+    pub(crate) fn blocks(self) -> impl Iterator<Item = Place> {
+        let (mut offset, mut left) = (self.offset, self.length);
+        std::iter::from_fn(move || {
+            let length = u32::try_from(left.min(BLOCK_BYTES as u64)).ok().filter(|length| *length > 0)?;
+            let place = Place { offset, length };
+            offset = offset.checked_add(extent(length))?;
+            left -= u64::from(length);
+            Some(place)
+        })
+    }
 }
 
 /// What the index says of a fragment.

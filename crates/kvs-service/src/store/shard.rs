@@ -18,19 +18,33 @@ use super::error::{AppendError, StoreError};
 use super::format::{ALIGN, BLOCK_BYTES, RecordKind, SEGMENT_HEADER, SegmentHeader, put_record};
 use super::fragment::Commit;
 use super::index::TimeIndex;
-use super::number::{FragmentRow, Number, Place, SegmentId, StreamId};
+use super::number::{FragmentRow, Number, Place, SegmentId, StreamId, Written};
 use super::segment::Segment;
 use crate::random::Random;
 
 /// Told once whether the bytes are where they should be.
-pub(crate) type Done = Box<dyn FnOnce(Result<(), AppendError>) + Send>;
+pub(crate) type Done<T> = Box<dyn FnOnce(Result<T, AppendError>) + Send>;
 
 /// What an upload asks of its shard. One upload's jobs come in order.
 pub(crate) enum Job {
     /// Payload, as it arrives. `first`: the upload is new to the shard.
-    Block { upload: u64, first: bool, stream: Arc<Stream>, number: Number, payload: Bytes, done: Done },
+    Block {
+        upload: u64,
+        first: bool,
+        stream: Arc<Stream>,
+        number: Number,
+        payload: Bytes,
+        done: Done<Written>,
+    },
     /// The last word: it exists when this is durable.
-    Commit { upload: u64, first: bool, stream: Arc<Stream>, number: Number, commit: Box<Commit>, done: Done },
+    Commit {
+        upload: u64,
+        first: bool,
+        stream: Arc<Stream>,
+        number: Number,
+        commit: Box<Commit>,
+        done: Done<()>,
+    },
     /// It will not be finished.
     Abort { upload: u64 },
     /// Seal everything and end.
@@ -77,9 +91,9 @@ struct Writing {
     /// What is not written yet; stands right before `end`.
     staged: Vec<u8>,
     /// To be told when `staged` is in the file.
-    staged_done: Vec<Done>,
+    staged_done: Vec<(Written, Done<Written>)>,
     /// Fragments to be told when it is synced.
-    pending: Vec<(FragmentRow, Done)>,
+    pending: Vec<(FragmentRow, Done<()>)>,
     /// What the footer will list.
     rows: Vec<FragmentRow>,
     keys: HashMap<StreamId, Sealer>,
@@ -119,7 +133,7 @@ impl Shard {
             match job {
                 Job::Block { upload, first, stream, number, payload, done } => {
                     match self.block(upload, first, &stream, number, &payload, now) {
-                        Ok(writing) => writing.staged_done.push(done),
+                        Ok((writing, written)) => writing.staged_done.push((written, done)),
                         Err(error) => done(Err(error)),
                     }
                 }
@@ -160,7 +174,7 @@ impl Shard {
         number: Number,
         payload: &[u8],
         now: Monotonic,
-    ) -> Result<&mut Writing, AppendError> {
+    ) -> Result<(&mut Writing, Written), AppendError> {
         if first && let Err(error) = self.begin(upload, number, now) {
             // What follows of this upload is answered with the same.
             let failed = InFlight { segment: SegmentId(0), blocks: Vec::new(), failed: Some(error.clone()) };
@@ -172,6 +186,8 @@ impl Shard {
             return Err(error.clone());
         }
         let writing = self.writing.get_mut(&in_flight.segment).ok_or(AppendError::Closed)?;
+        // Nothing comes between the blocks of one payload: its first place and its length name them all.
+        let (segment, offset) = (in_flight.segment, writing.end);
         for block in payload.chunks(BLOCK_BYTES) {
             match writing.stage(stream, RecordKind::Block, block) {
                 Ok(place) => in_flight.blocks.push(place),
@@ -182,7 +198,7 @@ impl Shard {
                 }
             }
         }
-        Ok(writing)
+        Ok((writing, Written { segment, number, offset, length: payload.len() as u64 }))
     }
 
     fn commit(
@@ -381,9 +397,8 @@ impl Writing {
             }
         }
         self.staged.clear();
-        let result = self.failed.clone().map_or(Ok(()), Err);
-        for done in self.staged_done.drain(..) {
-            done(result.clone());
+        for (written, done) in self.staged_done.drain(..) {
+            done(self.failed.clone().map_or(Ok(written), Err));
         }
     }
 
@@ -443,8 +458,10 @@ impl Job {
 
     /// Whoever waits for it learns that it will not be done.
     fn refuse(self) {
-        if let Self::Block { done, .. } | Self::Commit { done, .. } = self {
-            done(Err(AppendError::Closed));
+        match self {
+            Self::Block { done, .. } => done(Err(AppendError::Closed)),
+            Self::Commit { done, .. } => done(Err(AppendError::Closed)),
+            Self::Abort { .. } | Self::Close => {}
         }
     }
 }
@@ -487,12 +504,16 @@ impl Upload {
         self.number
     }
 
-    /// Payload as it arrives. `done` is told when the bytes are in the file (not yet durable); whoever waits for it
-    /// before the next holds one piece in memory.
-    pub fn write(&mut self, payload: Bytes, done: impl FnOnce(Result<(), AppendError>) + Send + 'static) {
+    /// Payload as it arrives. `done` is told where the bytes are when they are in the file (not yet durable); whoever
+    /// waits for it before the next holds one piece in memory.
+    pub fn write(
+        &mut self,
+        payload: Bytes,
+        done: impl FnOnce(Result<Written, AppendError>) + Send + 'static,
+    ) {
         let first = !std::mem::replace(&mut self.begun, true);
         let stream = Arc::clone(&self.stream);
-        let done: Done = Box::new(done);
+        let done = Box::new(done);
         self.send(Job::Block { upload: self.id, first, stream, number: self.number, payload, done });
     }
 
@@ -501,7 +522,7 @@ impl Upload {
         let first = !self.begun;
         self.begun = false;
         let stream = Arc::clone(&self.stream);
-        let (commit, done): (_, Done) = (Box::new(commit), Box::new(done));
+        let (commit, done) = (Box::new(commit), Box::new(done));
         self.send(Job::Commit { upload: self.id, first, stream, number: self.number, commit, done });
     }
 

@@ -17,7 +17,7 @@ use super::folder::Folder;
 use super::fragment::Fragment;
 use super::index::{After, Between, RedbIndex, TimeIndex};
 use super::log::{SegmentLog, SegmentStore};
-use super::number::{FragmentRow, Number, StreamId};
+use super::number::{FragmentRow, Number, StreamId, Written};
 use super::recovery::{Recovery, recover};
 use super::retention;
 use super::shard::{Ground, Job, Shard, Upload, run};
@@ -275,6 +275,12 @@ impl Store {
         out: &mut Vec<u8>,
     ) -> Result<(), StoreError> {
         self.log.payload(fragment, range, out)
+    }
+
+    /// Appends what an upload has written to `out`, while it is under way and when its fragment exists. Gone when that
+    /// has expired or the stream was deleted; what was never committed can be cut away and then does not read.
+    pub fn written(&self, stream: StreamId, written: &Written, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        self.log.written(stream, written, out)
     }
 
     /// Removes what came before `time`. Says how many fragments.

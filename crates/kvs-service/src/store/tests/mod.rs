@@ -7,6 +7,7 @@ mod kill;
 mod power_cut;
 mod retention;
 mod whole;
+mod written;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

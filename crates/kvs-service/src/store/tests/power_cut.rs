@@ -24,6 +24,7 @@ struct World {
 fn work(store: &Store, dice: &Dice, world: &mut World, clock: &mut u64, disk: &SimDisk, cut: bool) {
     let answers = Answers::default();
     let mut uploads = Vec::new();
+    let places = Arc::new(Mutex::new(Vec::new()));
     for _ in 0..40 {
         *clock += 200;
         let streams = store.streams();
@@ -74,16 +75,29 @@ fn work(store: &Store, dice: &Dice, world: &mut World, clock: &mut u64, disk: &S
                 for (mut upload, rest, stream) in uploads.drain(..) {
                     let number = upload.number();
                     for piece in rest.chunks(5_000) {
-                        upload.write(Bytes::copy_from_slice(piece), |_| {});
+                        let (piece, places) = (Bytes::copy_from_slice(piece), Arc::clone(&places));
+                        upload.write(piece.clone(), move |result| {
+                            places.lock().unwrap().extend(result.map(|written| (stream, written, piece)));
+                        });
                     }
                     upload.commit(commit(number), answer(&answers, (stream, number)));
                 }
-                if !cut && dice.below(12) == 0 {
+                let faulty = !cut && dice.below(12) == 0;
+                if faulty {
                     let faults = [Fault::Full, Fault::Broken, Fault::SyncFails];
                     disk.fail(Some(faults[dice.below(3) as usize]));
                 }
                 store.turn(Monotonic::from_nanos(*clock * 1_000_000));
                 disk.fail(None);
+                for (stream, written, piece) in places.lock().unwrap().drain(..) {
+                    let mut out = Vec::new();
+                    match store.written(stream, &written, &mut out) {
+                        Ok(()) => assert_eq!(out, piece, "{written:?}"),
+                        Err(StoreError::Gone { .. }) => {}
+                        // A segment that failed, or could not be written to its end, is cut.
+                        Err(error) => assert!(cut || faulty, "{written:?}: {error}"),
+                    }
+                }
             }
         }
         for (key, result) in answers.lock().unwrap().drain(..) {
