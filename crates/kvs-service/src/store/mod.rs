@@ -13,6 +13,7 @@ mod frames;
 mod index;
 mod log;
 mod number;
+mod numbering;
 mod recovery;
 mod retention;
 mod segment;
@@ -36,6 +37,7 @@ pub use frames::{FrameEntry, FrameIndex, FrameIndexWriter, FrameRefused, Frames}
 pub use index::{After, Between, RedbIndex, TimeIndex};
 pub use log::SegmentStore;
 pub use number::{FragmentRow, Number, Place, SegmentId, StreamId, Written};
+pub use numbering::Numbering;
 pub use recovery::{Damage, Recovery};
 pub use shard::Upload;
 pub use verify::Verification;

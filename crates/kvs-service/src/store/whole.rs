@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use kvs_media::time::Utc;
@@ -18,6 +18,7 @@ use super::fragment::Fragment;
 use super::index::{After, Between, RedbIndex, TimeIndex};
 use super::log::{SegmentLog, SegmentStore};
 use super::number::{FragmentRow, Number, StreamId, Written};
+use super::numbering::Numbering;
 use super::recovery::{Recovery, recover};
 use super::retention;
 use super::shard::{Ground, Job, Shard, Upload, run};
@@ -45,17 +46,13 @@ impl Default for Settings {
 /// wait for the disk.
 pub struct Store {
     log: Arc<SegmentLog>,
-    /// The last number given out in each stream.
-    numbers: Mutex<HashMap<StreamId, Number>>,
+    numberings: Mutex<HashMap<StreamId, Numbering>>,
     writers: Mutex<Vec<(Shard, Receiver<Job>)>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Retention does one thing at a time.
     sweeping: Mutex<()>,
     _folder: Option<Folder>,
 }
-
-/// Numbers of a new session begin at the next multiple (kvs-api 7.1).
-const SESSION_STRIDE: u64 = 1000;
 
 impl Store {
     /// Opens the store of a data folder, with the keys that are in it unless others are given.
@@ -117,7 +114,7 @@ impl Store {
         retention::finish(&log)?;
         let store = Self {
             log: Arc::new(log),
-            numbers: Mutex::default(),
+            numberings: Mutex::default(),
             writers: Mutex::new(writers),
             threads: Mutex::default(),
             sweeping: Mutex::default(),
@@ -166,7 +163,7 @@ impl Store {
     pub fn delete_stream(&self, stream: StreamId) -> Result<(), StoreError> {
         let _alone = self.sweeping.lock().unwrap_or_else(PoisonError::into_inner);
         retention::delete(&self.log, stream)?;
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).remove(&stream);
+        self.numberings().remove(&stream);
         Ok(())
     }
 
@@ -195,40 +192,23 @@ impl Store {
         self.log.catalog.set_metadata(stream, metadata)
     }
 
-    /// The number of a fragment whose first byte came `now`; `tail` is chance.
-    ///
-    /// Numbers and their server times never go back within a stream, whatever sessions overlap and wherever the clock
-    /// steps: a clock that was set back gives the last time again until it has caught up.
-    pub fn next_number(
-        &self,
-        stream: StreamId,
-        now: Utc,
-        tail: u32,
-        new_session: bool,
-    ) -> Result<Number, StoreError> {
-        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, new_session) = match numbers.get(&stream) {
-            Some(last) => (Some(*last), new_session),
-            None => {
-                let stored = self.log.index.last(stream)?.map(|row| row.number);
-                let last = stored.max(self.log.index.floor(stream));
-                // After a start, so that numbers given to what was never finished are not given again.
-                (last, last.is_some())
-            }
-        };
-        let sequence = match last {
-            None => 1,
-            Some(last) if new_session => (last.sequence / SESSION_STRIDE + 1) * SESSION_STRIDE + 1,
-            Some(last) => last.sequence.saturating_add(1),
-        };
-        let now = u64::try_from(now.millis()).unwrap_or(0);
-        let number = Number {
-            sequence,
-            server_ms: last.map_or(now, |last| last.server_ms.max(now)),
-            tail: tail & ((1 << 28) - 1),
-        };
-        numbers.insert(stream, number);
-        Ok(number)
+    /// What gives out the numbers of a stream, the same for all who ask. Outlives the stream without harm.
+    pub fn numbering(&self, stream: StreamId) -> Result<Numbering, StoreError> {
+        if let Some(numbering) = self.numberings().get(&stream) {
+            return Ok(numbering.clone());
+        }
+        let stored = self.log.index.last(stream)?.map(|row| row.number);
+        let behind = stored.max(self.log.index.floor(stream));
+        let mut numberings = self.numberings();
+        // Asked under the lock: what is deleted from here on is taken out again.
+        if self.log.catalog.stream(stream).is_none() {
+            return Err(StoreError::NoStream(stream));
+        }
+        Ok(numberings.entry(stream).or_insert_with(|| Numbering::behind(behind)).clone())
+    }
+
+    fn numberings(&self) -> MutexGuard<'_, HashMap<StreamId, Numbering>> {
+        self.numberings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a fragment.

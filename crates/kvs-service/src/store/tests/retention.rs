@@ -35,7 +35,7 @@ fn what_expired_is_gone_at_once_gives_its_space_back_and_never_returns() {
     assert_eq!(store.first(one).unwrap(), None);
     assert_eq!(store.last(one).unwrap(), None);
     // Numbers go on behind what has gone.
-    assert!(store.next_number(one, utc(1), 0, false).unwrap() > rows[29].number);
+    assert!(store.numbering(one).unwrap().next(utc(1), 0, false) > rows[29].number);
 }
 
 #[test]
@@ -58,8 +58,8 @@ fn too_many_bytes_take_the_oldest_of_all_streams() {
 fn a_deleted_stream_can_be_read_by_nobody_and_gives_its_space_back() {
     let (store, one, two, disk, dice) = filled();
     let rows = all(&store, one);
-    let (before, in_flight) =
-        (store.occupied().unwrap(), store.next_number(one, utc(2_000_000), 0, false).unwrap());
+    let (before, held) = (store.occupied().unwrap(), store.numbering(one).unwrap());
+    let in_flight = held.next(utc(2_000_000), 0, false);
     let upload = store.begin(one, in_flight).unwrap();
     store.delete_stream(one).unwrap();
     assert!(matches!(store.fragment(&rows[0]), Err(StoreError::Gone { .. })));
@@ -74,6 +74,10 @@ fn a_deleted_stream_can_be_read_by_nobody_and_gives_its_space_back() {
     // A new stream of the same name is another stream.
     let again = store.create_stream("one", None, b"").unwrap().id;
     assert_ne!(again, one);
+    // A session that still holds the old one's numbering goes on with it, and nobody is given it again.
+    assert!(matches!(store.numbering(one), Err(StoreError::NoStream(_))));
+    assert!(held.next(utc(1), 0, true) > in_flight);
+    assert_eq!(store.numbering(again).unwrap().next(utc(1), 0, true).sequence, 1);
     drop(store);
     let (store, _) = open(&disk.after_power_cut(|_| 0), &dice, &Settings { rebuild_index: true, ..small() });
     assert_eq!(all(&store, one).len() + all(&store, again).len(), 0);
