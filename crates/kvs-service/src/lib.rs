@@ -5,6 +5,7 @@ pub mod auth;
 pub mod control;
 pub mod faults;
 pub mod ingest;
+pub mod keys;
 pub mod metrics;
 pub mod random;
 pub mod readers;

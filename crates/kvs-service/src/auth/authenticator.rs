@@ -15,6 +15,7 @@ use super::request::Request;
 use super::secret::Secret;
 use super::session::{Session, SessionCredentials, SessionError, Sessions};
 use super::sigv4::{BodyCheck, Claim, Regions, Verified};
+use crate::keys::Key;
 use crate::random::Random;
 
 /// Knows who may call, and decides about each request. Shared by all connections.
@@ -93,15 +94,16 @@ pub enum Reason {
 }
 
 impl Authenticator {
-    /// For an account, the regions it answers for, and the 32 bytes of the master key.
+    /// For an account, the regions it answers for, and the key for sessions, which is derived from the master key
+    /// ([`Keyring::derive`](crate::keys::Keyring::derive)).
     pub fn new(
         account: &str,
         regions: Regions,
-        master: &[u8; 32],
+        sessions: &Key,
         identities: Identities,
     ) -> Result<Self, SessionError> {
         let identities = RwLock::new(Arc::new(identities));
-        Ok(Self { account: account.into(), regions, sessions: Sessions::new(master)?, identities })
+        Ok(Self { account: account.into(), regions, sessions: Sessions::new(sessions)?, identities })
     }
 
     /// Who may call at this moment.

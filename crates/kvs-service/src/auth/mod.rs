@@ -18,9 +18,10 @@
 //! # fn sha256_of_the_body() -> [u8; 32] { [0; 32] }
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let now = Utc::from_millis(1_704_164_645_000).unwrap();
-//! # let master_key = [0; 32];
+//! # let keyring = kvs_service::keys::Keyring::of("default", kvs_service::keys::Key::new([0; 32]));
 //! let identities = Identities::new(&SystemRandom)?;
-//! let authenticator = Authenticator::new("111122223333", Regions::Any, &master_key, identities)?;
+//! let sessions = keyring.derive("sessions")?;
+//! let authenticator = Authenticator::new("111122223333", Regions::Any, &sessions, identities)?;
 //!
 //! let headers: [(&str, &[u8]); 1] = [("host", b"localhost:4580")];
 //! let request = Request { method: "POST", path: "/describeStream", query: "", headers: &headers };

@@ -1,8 +1,8 @@
 //! Temporary credentials, without a table of them: all that the service must know later is in the session token,
-//! sealed, and the secret follows from the access key's id. They survive a restart, and end with the master key.
+//! sealed, and the secret follows from the access key's id. They survive a restart, and end with the key.
 //!
 //! A token is the base 64 of `version (1) | nonce (12) | AES-256-GCM of the contents`, with the version as
-//! associated data. Its key is HKDF-SHA256 of the master key, with the salt `kvs sessions` and the info `token`; with
+//! associated data. Its key is HKDF-SHA256 of the key for sessions, with the salt `kvs sessions` and the info `token`; with
 //! the info `secret` it is the key of an HMAC-SHA256 over the access key's id, whose first 30 bytes in base 64 are the
 //! secret.
 
@@ -19,6 +19,7 @@ use super::policy::{Policy, PolicyError};
 use super::refusal::Refusal;
 use super::secret::{Secret, random_id};
 use super::timestamp::Timestamp;
+use crate::keys::Key;
 use crate::random::{Random, RandomError};
 use crate::text::{self, URL_SAFE};
 
@@ -97,9 +98,9 @@ struct Contents<'a> {
 }
 
 impl Sessions {
-    /// With the keys that follow from the master key.
-    pub fn new(master: &[u8; 32]) -> Result<Self, SessionError> {
-        let derived = hkdf::Salt::new(hkdf::HKDF_SHA256, b"kvs sessions").extract(master);
+    /// With the keys that follow from a key that serves nothing else.
+    pub fn new(key: &Key) -> Result<Self, SessionError> {
+        let derived = hkdf::Salt::new(hkdf::HKDF_SHA256, b"kvs sessions").extract(key.bytes());
         let key = |purpose: &'static [u8]| {
             let mut key = Zeroizing::new([0; 32]);
             let info = [purpose];
@@ -241,7 +242,7 @@ mod tests {
     const NOW: Utc = Utc::from_nanos(1_704_164_645_900_000_000);
 
     fn sessions() -> Sessions {
-        Sessions::new(&[7; 32]).unwrap()
+        Sessions::new(&Key::new([7; 32])).unwrap()
     }
 
     fn issue(lifetime: u64, policy: Option<&str>) -> SessionCredentials {
@@ -278,7 +279,7 @@ mod tests {
 
     #[test]
     fn the_form_is_as_documented() {
-        // Made by another implementation from the documentation above: master key 32 times 7, nonce 0 to 11.
+        // Made by another implementation from the documentation above: key 32 times 7, nonce 0 to 11.
         let id = "ASIAEXAMPLE234567ABC";
         let token = "AQABAgMEBQYHCAkKC9aRHRDxP5AcbXiHXnd5cEy-cBcgcNGbS1lgdv0XzterYJFmOrcwfsl0haLUCzcWNh7V7Ic-p9eg\
             4cEFOrzMO9YSx9uXTARiPtdeuoaC-UQYlaVUht8";
@@ -288,11 +289,11 @@ mod tests {
     }
 
     #[test]
-    fn a_token_belongs_to_one_key_and_one_master_key() {
+    fn a_token_belongs_to_one_access_key_and_one_key_for_sessions() {
         let credentials = issue(60, None);
         let token = credentials.session_token.reveal();
         assert_eq!(sessions().open(token, "ASIAOTHER", NOW).unwrap_err(), Refusal::UnknownKey);
-        let others = Sessions::new(&[8; 32]).unwrap();
+        let others = Sessions::new(&Key::new([8; 32])).unwrap();
         let id = &credentials.access_key_id;
         assert_eq!(others.open(token, id, NOW).unwrap_err(), Refusal::UnknownKey);
         assert_ne!(others.secret(id).reveal(), credentials.secret_access_key.reveal());

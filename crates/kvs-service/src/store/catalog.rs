@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use redb::{ReadableTable, TableDefinition};
 
 use super::base::Base;
-use super::crypt::{Key, Keyring};
 use super::disk::Disk;
 use super::encoding::{Malformed, Reader, put_string};
 use super::error::StoreError;
 use super::number::{Number, SegmentId, StreamId};
 use super::shard::SegmentIds;
+use crate::keys::{Key, Keyring};
 use crate::random::Random;
 
 const STREAMS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("streams");

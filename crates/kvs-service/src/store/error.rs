@@ -2,10 +2,10 @@
 
 use std::io;
 
-use super::crypt::CryptError;
 use super::encoding::Malformed;
 use super::format::FormatError;
 use super::number::{Number, SegmentId, StreamId};
+use crate::keys::CryptError;
 
 /// Why the store cannot do what it was asked for.
 #[derive(Debug, thiserror::Error)]

@@ -5,9 +5,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::crypt::{Key, Keyring};
 use super::disk::FolderDisk;
 use super::error::StoreError;
+use crate::keys::{Key, Keyring};
 use crate::random::Random;
 
 /// A data folder that this process alone works in, for as long as this value lives.

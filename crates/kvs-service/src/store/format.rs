@@ -2,9 +2,10 @@
 
 use kvs_media::time::Utc;
 
-use super::crypt::{CryptError, KEY_BYTES, Sealer, TAG_BYTES};
+use super::crypt::{Sealer, TAG_BYTES};
 use super::encoding::Reader;
 use super::number::{Place, SegmentId, StreamId};
+use crate::keys::{CryptError, KEY_BYTES};
 
 /// The folder of the segments.
 pub(crate) const SEGMENTS: &str = "segments";
@@ -273,8 +274,9 @@ impl Trailer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::crypt::{Key, Purpose};
+    use super::super::crypt::Purpose;
     use super::*;
+    use crate::keys::Key;
 
     #[test]
     fn a_segment_header_reads_back_and_no_flipped_bit_passes() {
@@ -291,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_record_opens_at_its_place_only_and_no_flipped_bit_passes() {
-        let sealer = Key::new([3; 32]).derive(&[4; 32], Purpose::Records(5)).unwrap();
+        let sealer = Key::new([3; 32]).sealer(&[4; 32], Purpose::Records(5)).unwrap();
         let (segment, offset) = (SegmentId(1), 4096);
         let mut bytes = Vec::new();
         let place =

@@ -26,7 +26,6 @@ mod verify;
 mod whole;
 
 pub use catalog::Stream;
-pub use crypt::{CryptError, KEY_BYTES, Key, Keyring};
 pub use disk::{Disk, DiskFile, FolderDisk};
 pub use encoding::Malformed;
 pub use error::{AppendError, StoreError};

@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use super::crypt::{CryptError, Sealer};
+use super::crypt::Sealer;
 use super::encoding::len64;
 use super::error::StoreError;
 use super::format::{ALIGN, RecordKind, SEGMENT_HEADER, SEGMENTS};
@@ -12,6 +12,7 @@ use super::index::{SegmentUse, TimeIndex};
 use super::log::{SegmentLog, read_fragment};
 use super::number::{FragmentRow, Number, Place, SegmentId, StreamId};
 use super::segment::{Found, Segment};
+use crate::keys::CryptError;
 
 /// Bytes of a segment that do not read as they were written.
 #[derive(Clone, Debug, PartialEq, Eq)]

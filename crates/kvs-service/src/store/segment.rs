@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::crypt::{Key, Purpose, Sealer, TAG_BYTES};
+use super::crypt::{Purpose, Sealer, TAG_BYTES};
 use super::disk::{Disk, DiskFile};
 use super::error::StoreError;
 use super::format::{
@@ -11,6 +11,7 @@ use super::format::{
 };
 use super::fragment::{decode_rows, encode_rows};
 use super::number::{FragmentRow, Place, SegmentId, StreamId};
+use crate::keys::Key;
 
 /// The least that is worth allocating at once.
 const LEAST_ALLOCATION: u64 = 1 << 20;
@@ -72,7 +73,7 @@ impl Segment {
     }
 
     pub(crate) fn records_key(&self, data_key: &Key, stream: StreamId) -> Result<Sealer, StoreError> {
-        Ok(data_key.derive(&self.header.salt, Purpose::Records(stream.0))?)
+        Ok(data_key.sealer(&self.header.salt, Purpose::Records(stream.0))?)
     }
 
     /// Reads and opens one record. The body is a part of `buffer`, which grows to the record and is used again.
@@ -108,7 +109,7 @@ impl Segment {
         rows: &[FragmentRow],
         end: u64,
     ) -> Result<u64, StoreError> {
-        let sealer = store_key.derive(&salt, Purpose::Footer(self.id().0))?;
+        let sealer = store_key.sealer(&salt, Purpose::Footer(self.id().0))?;
         let mut out = Vec::new();
         // The salt stands in front: a footer that is written twice is never sealed twice under one key.
         out.extend_from_slice(&salt);
@@ -156,7 +157,7 @@ impl Segment {
         self.file
             .read_at(&mut salt, trailer.footer.offset.saturating_sub(ALIGN))
             .map_err(StoreError::disk("read a segment"))?;
-        let sealer = store_key.derive(&salt, Purpose::Footer(self.id().0))?;
+        let sealer = store_key.sealer(&salt, Purpose::Footer(self.id().0))?;
         let mut buffer = Vec::new();
         let body = self.read(&sealer, (RecordKind::Footer, StreamId(0)), trailer.footer, &mut buffer)?;
         let rows = decode_rows(body).map_err(StoreError::malformed("a footer"))?;

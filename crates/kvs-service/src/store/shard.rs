@@ -12,7 +12,7 @@ use bytes::Bytes;
 use kvs_media::time::{Monotonic, Utc};
 
 use super::catalog::Stream;
-use super::crypt::{CryptError, Key, Sealer};
+use super::crypt::Sealer;
 use super::disk::Disk;
 use super::error::{AppendError, StoreError};
 use super::format::{ALIGN, BLOCK_BYTES, RecordKind, SEGMENT_HEADER, SegmentHeader, put_record};
@@ -20,6 +20,7 @@ use super::fragment::Commit;
 use super::index::TimeIndex;
 use super::number::{FragmentRow, Number, Place, SegmentId, StreamId, Written};
 use super::segment::Segment;
+use crate::keys::{CryptError, Key};
 use crate::random::Random;
 
 /// Told once whether the bytes are where they should be.

@@ -10,7 +10,6 @@ use std::thread::{self, JoinHandle};
 use kvs_media::time::Utc;
 
 use super::catalog::{Catalog, Stream};
-use super::crypt::Keyring;
 use super::disk::Disk;
 use super::error::StoreError;
 use super::folder::Folder;
@@ -23,6 +22,7 @@ use super::recovery::{Recovery, recover};
 use super::retention;
 use super::shard::{Ground, Job, Shard, Upload, run};
 use super::verify::{Verification, verify};
+use crate::keys::Keyring;
 use crate::random::{Random, SystemRandom};
 
 /// How a store is set up.

@@ -8,13 +8,13 @@ use kvs_service::auth::{
     Authentication, Authenticator, Grant, Identities, KeyPair, Policy, Principal, Reason, Refusal, Regions,
     Resource, Secret, SessionCredentials,
 };
+use kvs_service::keys::Key;
 use kvs_service::random::{Random, RandomError};
 use kvs_wire::{Exception, Recovery, ServiceError};
 
 use crate::message::{EMPTY, KEY, Message, SECRET, TIME, at, lower_hex, sha256};
 
 const ACCOUNT: &str = "111122223333";
-const MASTER: [u8; 32] = [9; 32];
 const NAMES: &str = "host;x-amz-date";
 
 /// Foreseeable, and never the same twice.
@@ -54,7 +54,7 @@ fn identities() -> Identities {
 }
 
 fn authenticator() -> Authenticator {
-    Authenticator::new(ACCOUNT, Regions::Any, &MASTER, identities()).unwrap()
+    Authenticator::new(ACCOUNT, Regions::Any, &Key::new([9; 32]), identities()).unwrap()
 }
 
 fn message(path: &str, body: &str) -> Message {
@@ -215,7 +215,7 @@ fn a_session_survives_a_restart_and_ends_on_time() {
     let before = authenticator();
     let message = of_session(&issue(&before, "eve", 60, None));
     let again = Identities::parse(&before.identities().to_json().unwrap()).unwrap();
-    let after = Authenticator::new(ACCOUNT, Regions::Any, &MASTER, again).unwrap();
+    let after = Authenticator::new(ACCOUNT, Regions::Any, &Key::new([9; 32]), again).unwrap();
     let principal = enter(&after, &message, at(TIME)).unwrap();
     assert_eq!(principal.expires(), Some(at("20240102T030505Z")));
     assert!(
@@ -228,7 +228,7 @@ fn a_session_survives_a_restart_and_ends_on_time() {
     let exception = refusal.exception();
     let seen = ServiceError::read(exception.status(), Some(exception.error_type()), &body).unwrap();
     assert_eq!((seen.status, seen.recovery()), (403, Recovery::NewCredentials));
-    let other = Authenticator::new(ACCOUNT, Regions::Any, &[1; 32], identities()).unwrap();
+    let other = Authenticator::new(ACCOUNT, Regions::Any, &Key::new([1; 32]), identities()).unwrap();
     assert_eq!(enter(&other, &message, at(TIME)).unwrap_err(), Refusal::UnknownKey);
 }
 

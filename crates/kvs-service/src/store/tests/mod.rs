@@ -17,6 +17,7 @@ use kvs_media::time::{Monotonic, Utc};
 
 use super::sim::SimDisk;
 use super::*;
+use crate::keys::{CryptError, Key, Keyring};
 use crate::random::{Random, RandomError, SystemRandom};
 
 /// Chance that is the same in every run: splitmix64.
