@@ -3,6 +3,7 @@
 use std::io;
 
 use super::encoding::Malformed;
+use super::folder::KeyFileError;
 use super::format::FormatError;
 use super::number::{Number, SegmentId, StreamId};
 use crate::keys::CryptError;
@@ -30,7 +31,7 @@ pub enum StoreError {
         /// The file.
         path: String,
         /// What is wrong with it.
-        source: CryptError,
+        source: KeyFileError,
     },
     /// A database refuses.
     #[error("{name}: {source}")]

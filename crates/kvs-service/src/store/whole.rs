@@ -62,12 +62,21 @@ impl Store {
         settings: &Settings,
     ) -> Result<(Self, Recovery), StoreError> {
         let folder = Folder::claim(path)?;
-        let random = Arc::new(SystemRandom);
         let keyring = match keyring {
             Some(keyring) => keyring,
-            None => folder.keyring(&*random)?,
+            None => folder.keyring(&SystemRandom)?,
         };
-        let (mut store, recovery) = Self::open_on(Arc::new(folder.disk()), keyring, random, settings)?;
+        Self::open_in(folder, keyring, settings)
+    }
+
+    /// Opens the store of a folder that was claimed already, which stays claimed until the store is dropped.
+    pub fn open_in(
+        folder: Folder,
+        keyring: Keyring,
+        settings: &Settings,
+    ) -> Result<(Self, Recovery), StoreError> {
+        let disk = Arc::new(folder.disk());
+        let (mut store, recovery) = Self::open_on(disk, keyring, Arc::new(SystemRandom), settings)?;
         store._folder = Some(folder);
         store.start().map_err(StoreError::disk("start a thread"))?;
         Ok((store, recovery))

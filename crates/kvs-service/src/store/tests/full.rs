@@ -62,11 +62,11 @@ fn an_upload_whose_segment_failed_does_not_go_on_in_another() {
 }
 
 /// A file system of eight megabytes; only root can make one.
-struct SmallDisk(Folder);
+struct SmallDisk(TempFolder);
 
 impl SmallDisk {
     fn new() -> Option<Self> {
-        let folder = Folder::new();
+        let folder = TempFolder::new();
         let mounted = std::process::Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
             .arg(folder.path())

@@ -50,7 +50,7 @@ fn what_a_killed_process_had_completed_is_there_byte_for_byte() {
     if let Some(folder) = std::env::var_os(FOLDER) {
         return write_until_killed(Path::new(&folder));
     }
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     let data = folder.path().join("data");
     let dice = Dice::new(9);
     let mut kept = Vec::new();

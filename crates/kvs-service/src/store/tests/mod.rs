@@ -2,6 +2,7 @@
 #![allow(clippy::cast_possible_truncation)]
 
 mod damage;
+mod folder;
 mod full;
 mod kill;
 mod power_cut;
@@ -128,9 +129,9 @@ fn numbers(store: &Store, stream: StreamId) -> Vec<Number> {
 }
 
 /// A folder that goes with the test.
-struct Folder(PathBuf);
+struct TempFolder(PathBuf);
 
-impl Folder {
+impl TempFolder {
     fn new() -> Self {
         let mut name = [0; 8];
         SystemRandom.fill(&mut name).unwrap();
@@ -144,7 +145,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TempFolder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }

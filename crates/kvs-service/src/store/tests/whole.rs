@@ -141,7 +141,7 @@ fn names_are_taken_once_and_streams_come_back_with_their_keys() {
 
 #[test]
 fn a_real_folder_is_claimed_once_written_by_threads_and_found_again() {
-    let folder = Folder::new();
+    let folder = TempFolder::new();
     let data = folder.path().join("data");
     let (store, _) =
         Store::open(&data, None, &Settings { segment_bytes: 1 << 20, ..Settings::default() }).unwrap();
