@@ -42,6 +42,9 @@ pub enum CryptError {
         /// The name.
         id: String,
     },
+    /// A key file that is no text.
+    #[error("it is no text: {0}")]
+    KeyText(std::str::Utf8Error),
     /// A keyring without a key.
     #[error("there is no key in it")]
     NoKey,

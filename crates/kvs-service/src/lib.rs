@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod control;
 pub mod faults;
+pub mod files;
 pub mod ingest;
 pub mod keys;
 pub mod metrics;

@@ -3,9 +3,9 @@
 use std::io;
 
 use super::encoding::Malformed;
-use super::folder::KeyFileError;
 use super::format::FormatError;
 use super::number::{Number, SegmentId, StreamId};
+use crate::files::FileError;
 use crate::keys::CryptError;
 
 /// Why the store cannot do what it was asked for.
@@ -25,13 +25,16 @@ pub enum StoreError {
     /// Keys.
     #[error(transparent)]
     Crypt(#[from] CryptError),
-    /// A key file that cannot be used.
+    /// The key file cannot be read or made.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A key file that says something wrong.
     #[error("{path}: {source}")]
     KeyFile {
         /// The file.
         path: String,
         /// What is wrong with it.
-        source: KeyFileError,
+        source: CryptError,
     },
     /// A database refuses.
     #[error("{name}: {source}")]

@@ -29,7 +29,7 @@ pub use catalog::Stream;
 pub use disk::{Disk, DiskFile, FolderDisk};
 pub use encoding::Malformed;
 pub use error::{AppendError, StoreError};
-pub use folder::{Folder, KeyFileError};
+pub use folder::Folder;
 pub use format::{BLOCK_BYTES, FormatError, RecordKind};
 pub use fragment::{Commit, Fragment};
 pub use frames::{FrameEntry, FrameIndex, FrameIndexWriter, FrameRefused, Frames};

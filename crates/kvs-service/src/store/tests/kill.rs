@@ -1,6 +1,7 @@
 //! The real thing: a process that writes is killed, and what it said was completed is there.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 

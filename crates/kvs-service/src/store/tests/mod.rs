@@ -10,7 +10,6 @@ mod retention;
 mod whole;
 mod written;
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -18,8 +17,9 @@ use kvs_media::time::{Monotonic, Utc};
 
 use super::sim::SimDisk;
 use super::*;
+use crate::files::TempFolder;
 use crate::keys::{CryptError, Key, Keyring};
-use crate::random::{Random, RandomError, SystemRandom};
+use crate::random::{Random, RandomError};
 
 /// Chance that is the same in every run: splitmix64.
 #[derive(Debug)]
@@ -126,27 +126,4 @@ fn all(store: &Store, stream: StreamId) -> Vec<FragmentRow> {
 
 fn numbers(store: &Store, stream: StreamId) -> Vec<Number> {
     all(store, stream).iter().map(|row| row.number).collect()
-}
-
-/// A folder that goes with the test.
-struct TempFolder(PathBuf);
-
-impl TempFolder {
-    fn new() -> Self {
-        let mut name = [0; 8];
-        SystemRandom.fill(&mut name).unwrap();
-        let path = std::env::temp_dir().join(format!("kvs-store-{:016x}", u64::from_le_bytes(name)));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TempFolder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
