@@ -53,7 +53,6 @@ impl FileError {
     }
 }
 
-#[cfg(test)]
 /// Reads a file of at most so many bytes.
 pub(crate) fn read(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
     read_if(path, most, |_| true)

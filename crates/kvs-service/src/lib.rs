@@ -12,3 +12,4 @@ pub mod random;
 pub mod readers;
 pub mod store;
 mod text;
+pub mod tls;
