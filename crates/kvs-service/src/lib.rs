@@ -9,6 +9,7 @@ pub mod ingest;
 pub mod keys;
 pub mod metrics;
 pub mod random;
+pub mod rates;
 pub mod readers;
 pub mod store;
 mod text;
