@@ -28,7 +28,8 @@ impl Control {
 
     fn try_call(&mut self, operation: Operation, body: &[u8]) -> Result<Value, Exception> {
         self.calls += 1;
-        let now = Utc::from_millis(NOW + i64::from(self.calls)).unwrap();
+        // With a fraction of a millisecond, as a clock has it.
+        let now = Utc::from_nanos((NOW + i64::from(self.calls)) * 1_000_000 + 456_789);
         let version = Version::of([self.calls; 20]);
         let done = self.streams.handle(operation, body, now, version, "http://127.0.0.1:4580").unwrap();
         let answer = done.map_err(|refusal| refusal.exception)?;
@@ -481,6 +482,7 @@ fn what_is_stored_is_what_was_there() {
         .iter()
         .map(|stream| serde_json::from_slice(&serde_json::to_vec(stream).unwrap()).unwrap())
         .collect();
+    assert!(stored.iter().eq(control.streams.iter()));
     let mut again = Control::with(100, stored);
     assert_eq!(again.info("cam1"), control.info("cam1"));
     let arn = again.info("cam1")["StreamARN"].as_str().unwrap().parse().unwrap();

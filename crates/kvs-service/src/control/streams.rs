@@ -185,7 +185,7 @@ impl Streams {
         let body = json!({ "StreamARN": arn });
         let stream = Stream {
             arn,
-            created: EpochSeconds(now),
+            created: stamp(now),
             version: version.0,
             device_name: ask.device_name,
             media_type: ask.media_type,
@@ -378,8 +378,8 @@ impl Streams {
             let message = "The edge configuration of the stream is just being synchronized.";
             return Err(Refusal::new(Exception::ResourceInUse, message));
         }
-        let created = stream.edge.as_ref().map_or(EpochSeconds(now), |edge| edge.created);
-        let edge = Edge { created, updated: EpochSeconds(now), config: ask.edge_config };
+        let created = stream.edge.as_ref().map_or(stamp(now), |edge| edge.created);
+        let edge = Edge { created, updated: stamp(now), config: ask.edge_config };
         let mut body = shown_edge(&stream, &edge, now);
         body.as_object_mut().and_then(|body| body.remove("EdgeAgentStatus"));
         stream.edge = Some(edge);
@@ -493,6 +493,11 @@ fn answer(body: &impl Serialize) -> Done {
     let body = serde_json::to_vec(body)
         .map_err(|error| Refusal::new(Exception::InternalFailure, error.to_string()))?;
     Ok(Answer { body, change: None })
+}
+
+/// A time that is kept: as exact as it is written, so that it is the same after a restart.
+fn stamp(now: Utc) -> EpochSeconds {
+    EpochSeconds(Utc::from_millis(now.millis()).unwrap_or(now))
 }
 
 fn hours(hours: i64) -> Result<u32, Refusal> {
