@@ -101,7 +101,8 @@ impl Call {
             match output {
                 Output::Ack(ack) => {
                     // Only what was being stored is still answered for after the end.
-                    assert!(!self.closed || ack.event == AckEvent::Persisted, "{ack:?} after the end");
+                    let stored = ack.event == AckEvent::Persisted || ack.error_id == Some(ErrorId(5001));
+                    assert!(!self.closed || stored, "{ack:?} after the end");
                     self.acks.push((ack.event, ack.fragment_timecode.map(|ms| ms - BASE), ack.error_id));
                 }
                 Output::Begin(beginning) => {
@@ -365,6 +366,19 @@ fn a_fragment_that_cannot_be_stored_ends_the_session_with_its_id() {
     assert!(driver.call.closed && driver.call.aborted.len() == 1);
     driver.bytes(&good().bytes, 0);
     assert_eq!(driver.call.acks.len(), 4);
+}
+
+#[test]
+fn a_fragment_that_cannot_be_stored_after_the_end_is_refused_and_nothing_ends_twice() {
+    let mut driver = Driver::new(OPENING);
+    driver.bytes(&good().marker().bytes, 0);
+    driver.session.finish(&mut driver.out);
+    let number = driver.call.stored[1].0.number.clone();
+    driver.session.failed(&number, ErrorId(5001), &mut driver.out);
+    // A second end would panic here.
+    driver.settle();
+    assert_eq!(driver.call.acks.last(), Some(&(AckEvent::Error, Some(1_000), Some(ErrorId(5001)))));
+    assert!(driver.call.closed && driver.call.aborted.is_empty());
 }
 
 #[test]

@@ -155,7 +155,8 @@ pub struct Fragment {
 ///
 /// It owns no socket and reads no clock. Whoever drives it hands in what comes and what the time is, does what comes
 /// out, and calls [`poll`](Self::poll) at [`deadline`](Self::deadline). After [`Output::Close`] everything that comes in
-/// is ignored, but for what is still being stored: [`persisted`](Self::persisted) goes on to make acks.
+/// is ignored, but for what is still being stored: [`persisted`](Self::persisted) and [`failed`](Self::failed) go on to
+/// make acks.
 #[derive(Debug)]
 pub struct Session {
     opening: Opening,
@@ -289,13 +290,15 @@ impl Session {
         }
     }
 
-    /// A fragment could not be stored: the session ends, and the producer sends it again.
+    /// A fragment could not be stored: the session ends, unless it has, and the producer sends it again.
     pub fn failed(&mut self, number: &FragmentNumber, id: ErrorId, out: &mut Vec<Output>) {
         let at = self.storing.iter().position(|(storing, _)| storing == number);
         let Some((number, timecode)) = at.and_then(|at| self.storing.remove(at)) else { return };
         self.abort(out);
         self.ack(Ack::refusal(id, Some((timecode.ticks(), number))), out);
-        self.close(out);
+        if !self.ended {
+            self.close(out);
+        }
     }
 
     /// Time went by: idle acks, and the ends that time brings.
