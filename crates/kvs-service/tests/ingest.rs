@@ -382,6 +382,14 @@ fn a_fragment_that_cannot_be_stored_after_the_end_is_refused_and_nothing_ends_tw
 }
 
 #[test]
+fn tags_elements_without_a_tag_are_not_kept() {
+    let empty = [0x12, 0x54, 0xC3, 0x67, 0x82, 0xEC, 0x80];
+    let body = Body::new(1).tag("a", "1").raw(&empty.repeat(1_000)).cluster(0).frame(VIDEO, 0, true, b"");
+    let call = whole(&body);
+    assert_eq!((call.refusal(), call.begun[0].tags.len()), (None, 1));
+}
+
+#[test]
 fn without_retention_nothing_is_persisted_and_without_acks_nothing_is_said() {
     let mut driver = Driver::new(Opening { persists: false, ..OPENING });
     driver.bytes(&good().bytes, 0);

@@ -371,8 +371,12 @@ impl Session {
     }
 
     fn take_tags(&mut self, tags: Tags) -> Result<(), ErrorId> {
+        let before = self.tag_count;
         if !refusal::is_marker(&tags.tags) {
-            self.tag_count = refusal::count_tags(&tags.tags, self.tag_count, &self.limits)?;
+            self.tag_count = refusal::count_tags(&tags.tags, before, &self.limits)?;
+        }
+        // An element without a tag says nothing, and any number of them may come.
+        if self.tag_count > before {
             self.tags.push(tags);
         }
         Ok(())
