@@ -390,6 +390,47 @@ fn tags_elements_without_a_tag_are_not_kept() {
 }
 
 #[test]
+fn a_cluster_is_refused_as_soon_as_it_is_too_large_whatever_is_in_it() {
+    let limits = Limits { fragment_bytes: 1_000, ..Limits::default() };
+    let void =
+        |size: u16| [&[0xEC, 0x40 | size.to_be_bytes()[0], size.to_be_bytes()[1]][..], &[0; 5_000]].concat();
+    let body = Body::new(1).cluster(0).frame(VIDEO, 0, true, b"x").raw(&void(5_000)).raw(&[0xFF; 9]).bytes;
+    for length in [1, 7, 100, body.len()] {
+        let mut driver = Driver::new(OPENING);
+        driver.session = Session::new(OPENING, limits, Monotonic::default());
+        let mut sent = 0;
+        for piece in body.chunks(length) {
+            driver.bytes(piece, 0);
+            sent = driver.call.open.as_ref().map_or(sent, |open| open.0.len());
+        }
+        assert_eq!(driver.call.refusal(), Some(4001), "in pieces of {length}");
+        assert!(sent <= 1_012, "{sent} bytes went out");
+    }
+}
+
+#[test]
+fn the_head_of_a_cluster_is_too_long_in_whatever_pieces_it_comes() {
+    let cluster = |bytes: u32| {
+        let size = (bytes | 1 << 28).to_be_bytes();
+        let mut head = [&[0x1F, 0x43, 0xB6, 0x75, 0xFF, 0xEC][..], &size].concat();
+        head.resize(head.len() + bytes as usize, 0);
+        // The time, and a frame.
+        head.extend_from_slice(&[0xE7, 0x81, 9, 0xA3, 0x84, 0x81, 0, 0, 0x80]);
+        Body::new(1).raw(&head).bytes
+    };
+    for (bytes, refusal) in [(65_000, None), (66_000, Some(4006))] {
+        let body = cluster(bytes);
+        for length in [100, 70_000, body.len()] {
+            assert_eq!(
+                call(&body, std::iter::repeat_n(length, 1_000)).refusal(),
+                refusal,
+                "{bytes} in {length}"
+            );
+        }
+    }
+}
+
+#[test]
 fn without_retention_nothing_is_persisted_and_without_acks_nothing_is_said() {
     let mut driver = Driver::new(Opening { persists: false, ..OPENING });
     driver.bytes(&good().bytes, 0);

@@ -199,7 +199,9 @@ struct Open {
 }
 
 /// More than this between the id of a cluster and its time is no cluster of a producer.
-const MOST_HELD: usize = 64 << 10;
+const MOST_HELD: u64 = 64 << 10;
+/// The longest id and size of an element (RFC 8794).
+const HEAD_BYTES: u64 = 12;
 
 impl Session {
     /// The head of the call was taken.
@@ -239,23 +241,50 @@ impl Session {
             return;
         }
         (self.last_byte, self.last_idle_ack) = (now.clock, now.clock);
-        let start = self.reader.offset();
         let mut rest = piece.clone();
-        loop {
-            let taken = match self.reader.read(&mut rest) {
-                Ok(Some(event)) => self.event(event, (piece, start), now, &mut number, out),
-                Ok(None) => break,
-                Err(error) => Err(refusal::of(error.kind)),
-            };
-            if let Err(id) = taken {
-                return self.refuse(id, out);
+        while !rest.is_empty() && !self.ended {
+            let part = rest.split_to(self.room().min(rest.len()));
+            if let Err(id) = self.part(&part, now, &mut number, out) {
+                self.refuse(id, out);
             }
         }
-        let settled = self.reader.settled();
-        self.let_go(settled, (piece, start), out);
-        if let Err(id) = self.hold(settled, (piece, start)) {
-            self.refuse(id, out);
+    }
+
+    /// Bytes up to the next place where a limit may be passed: it is passed there, in whatever pieces they come.
+    fn room(&self) -> usize {
+        let (offset, settled) = (self.reader.offset(), self.reader.settled());
+        let held = settled.saturating_add(MOST_HELD.min(self.most_open()));
+        let open = self.open.as_ref().map_or(held, |open| open.start.saturating_add(self.most_open()));
+        usize::try_from(held.min(open).saturating_sub(offset)).unwrap_or(usize::MAX).saturating_add(1)
+    }
+
+    /// What a cluster may have while it is not known to be complete: the head of the element behind it ends it.
+    fn most_open(&self) -> u64 {
+        self.limits.fragment_bytes.saturating_add(HEAD_BYTES)
+    }
+
+    fn part(
+        &mut self,
+        part: &Bytes,
+        now: Moment,
+        number: &mut impl FnMut(Utc) -> FragmentNumber,
+        out: &mut Vec<Output>,
+    ) -> Result<(), ErrorId> {
+        let start = self.reader.offset();
+        let mut rest = part.clone();
+        while let Some(event) = self.reader.read(&mut rest).map_err(|error| refusal::of(error.kind))? {
+            self.event(event, (part, start), now, number, out)?;
         }
+        let (offset, settled) = (self.reader.offset(), self.reader.settled());
+        if self.open.as_ref().is_some_and(|open| offset - open.start > self.most_open()) {
+            return Err(refusal::TOO_LARGE);
+        }
+        if offset - settled > MOST_HELD.min(self.most_open()) {
+            return Err(refusal::INVALID);
+        }
+        self.let_go(settled, (part, start), out);
+        self.hold(settled, (part, start));
+        Ok(())
     }
 
     /// The body ended as it should: what is complete is stored, what is not is refused.
@@ -481,13 +510,12 @@ impl Session {
     }
 
     /// Keeps what is not settled for the next piece.
-    fn hold(&mut self, settled: u64, (piece, start): (&Bytes, u64)) -> Result<(), ErrorId> {
+    fn hold(&mut self, settled: u64, (piece, start): (&Bytes, u64)) {
         let skip = |from: u64| usize::try_from(settled.saturating_sub(from)).unwrap_or(usize::MAX);
         let before = skip(self.held_at).min(self.held.len());
         self.held.drain(..before);
         self.held_at = settled;
         self.held.extend_from_slice(piece.get(skip(start)..).unwrap_or_default());
-        if self.held.len() > MOST_HELD { Err(refusal::INVALID) } else { Ok(()) }
     }
 
     fn end_fragment(&mut self, complete: bool, out: &mut Vec<Output>) -> Result<(), ErrorId> {
