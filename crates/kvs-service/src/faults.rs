@@ -250,7 +250,7 @@ impl Faults {
         let mut said = None;
         set.retain_mut(|fault| {
             let meant = fault.stream.is_none() || fault.stream.as_ref() == stream;
-            if said.is_none() && meant {
+            if said.is_none() && meant && fault.times != Some(0) {
                 said = says(&fault.what);
                 if said.is_some()
                     && let Some(times) = &mut fault.times
@@ -303,6 +303,12 @@ mod tests {
         assert_eq!(faults.refusal(Operation::GetMedia, Some(&cam)), None);
         let answers: Vec<_> = (0..3).map(|_| faults.refusal(Operation::PutMedia, Some(&cam))).collect();
         assert_eq!(answers, [Some(503), Some(503), None]);
+    }
+
+    #[test]
+    fn a_fault_that_strikes_no_times_never_does() {
+        let faults = faults(&[r#"{"times":0,"what":{"refuse":{"operation":"PutMedia","status":503}}}"#]);
+        assert_eq!(faults.refusal(Operation::PutMedia, Some(&name("cam"))), None);
     }
 
     #[test]
