@@ -112,7 +112,9 @@ impl SegmentId {
 
     pub(crate) fn from_file_name(name: &str) -> Option<Self> {
         let digits = name.strip_suffix(".seg").filter(|digits| digits.len() == 16)?;
-        u64::from_str_radix(digits, 16).ok().map(Self)
+        let lower = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
+        // One name only: whoever lists a file must be able to open it by its id.
+        digits.bytes().all(lower).then(|| u64::from_str_radix(digits, 16).ok().map(Self))?
     }
 }
 
@@ -192,6 +194,22 @@ mod tests {
 
     fn edge() -> impl Strategy<Value = u64> {
         prop_oneof![Just(0), Just(1), Just(u64::MAX - 1), Just(u64::MAX), any::<u64>()]
+    }
+
+    #[test]
+    fn a_segment_has_one_name() {
+        let id = SegmentId(0xab);
+        assert_eq!(id.file_name(), "segments/00000000000000ab.seg");
+        assert_eq!(SegmentId::from_file_name("00000000000000ab.seg"), Some(id));
+        for name in [
+            "00000000000000AB.seg",
+            "+0000000000000ab.seg",
+            "0000000000000ab.seg",
+            "00000000000000ab",
+            "é.seg",
+        ] {
+            assert_eq!(SegmentId::from_file_name(name), None, "{name}");
+        }
     }
 
     proptest! {
