@@ -1,8 +1,12 @@
 //! A redb database on a [`Disk`], which closes itself after an error and opens itself again when it is next wanted.
 //!
 //! redb refuses everything after one failed write. What it committed durably is still there after reopening.
+//!
+//! It takes for granted that pages read as they were written, and panics where they do not. Such a panic ends here, as
+//! the error that it is: the database is damaged.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, RwLock};
 
 use redb::{Builder, Database, ReadTransaction, ReadableDatabase, StorageBackend, WriteTransaction};
@@ -21,7 +25,7 @@ impl Base {
     pub(crate) fn open(disk: Arc<dyn Disk>, name: &'static str, cache: usize) -> Result<Self, StoreError> {
         let base = Self { disk, name, cache, database: RwLock::new(None) };
         let database = base.load()?;
-        *base.slot() = Some(database);
+        base.put(Some(database));
         Ok(base)
     }
 
@@ -51,10 +55,10 @@ impl Base {
         loop {
             let guard = self.database.read().unwrap_or_else(std::sync::PoisonError::into_inner);
             if let Some(database) = &*guard {
-                let result = work(database).map_err(|error| self.error(error));
+                let result = unharmed(|| work(database)).map_err(|error| self.error(error));
                 drop(guard);
                 if result.is_err() {
-                    *self.slot() = None;
+                    self.put(None);
                 }
                 return result;
             }
@@ -64,6 +68,15 @@ impl Base {
                 *slot = Some(self.load()?);
             }
         }
+    }
+
+    fn put(&self, database: Option<Database>) {
+        let before = std::mem::replace(&mut *self.slot(), database);
+        // Closing reads too, and what was damaged before is not repaired by it.
+        let _ = unharmed(|| {
+            drop(before);
+            Ok(())
+        });
     }
 
     fn slot(&self) -> std::sync::RwLockWriteGuard<'_, Option<Database>> {
@@ -95,15 +108,25 @@ impl Base {
     }
 
     fn build(&self, file: Arc<dyn DiskFile>) -> Result<Database, StoreError> {
-        Builder::new()
-            .set_cache_size(self.cache)
-            .create_with_backend(Backend(file))
-            .map_err(|error| self.error(error.into()))
+        let open = || Ok(Builder::new().set_cache_size(self.cache).create_with_backend(Backend(file))?);
+        unharmed(open).map_err(|error| self.error(error))
     }
 
     fn error(&self, error: redb::Error) -> StoreError {
         StoreError::Database { name: self.name, source: Box::new(error) }
     }
+}
+
+impl Drop for Base {
+    fn drop(&mut self) {
+        self.put(None);
+    }
+}
+
+/// A database that panicked is thrown away: nobody sees what the panic left half done.
+fn unharmed<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(redb::Error::Corrupted("it does not read as it was written".to_owned())))
 }
 
 #[derive(Debug)]

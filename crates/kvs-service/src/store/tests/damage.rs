@@ -76,6 +76,31 @@ fn a_damaged_or_missing_index_is_made_again() {
 }
 
 #[test]
+fn a_page_of_zeros_in_a_database_is_an_error_and_no_panic() {
+    for name in [RedbIndex::FILE, "catalog.redb"] {
+        for page in 0..40 {
+            let (disk, dice) = (SimDisk::default(), Dice::new(9));
+            let (store, stream) = filled(&disk, &dice);
+            let rows = all(&store, stream);
+            store.write_index().unwrap();
+            drop(store);
+            let file = disk.open(name).unwrap();
+            if file.len().unwrap() < (page + 1) * 4096 {
+                break;
+            }
+            file.write_at(&[0; 4096], page * 4096).unwrap();
+            let opened = Store::open_on(Arc::new(disk.clone()), keyring(), Arc::clone(&dice) as _, &small());
+            if let Ok((store, _)) = opened
+                && let Ok(listed) =
+                    store.list(stream, Between::Numbers(Number::FIRST, Number::LAST), None, 99)
+            {
+                assert!(listed.iter().all(|row| rows.contains(row)), "{name}, page {page}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_segment_that_lost_its_header_or_its_file_is_reported_and_not_listed() {
     for whole_file in [false, true] {
         let (disk, dice) = (SimDisk::default(), Dice::new(6));
