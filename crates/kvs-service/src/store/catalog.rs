@@ -62,7 +62,7 @@ fn bound_to(stream: StreamId) -> [u8; 16] {
     bound
 }
 
-fn encode(name: &str, key_id: &str, wrapped: &[u8]) -> Vec<u8> {
+pub(super) fn encode(name: &str, key_id: &str, wrapped: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for part in [name.as_bytes(), key_id.as_bytes(), wrapped] {
         put_string(&mut out, part);
@@ -70,7 +70,7 @@ fn encode(name: &str, key_id: &str, wrapped: &[u8]) -> Vec<u8> {
     out
 }
 
-fn decode(bytes: &[u8]) -> Result<(String, String, &[u8]), Malformed> {
+pub(super) fn decode(bytes: &[u8]) -> Result<(String, String, &[u8]), Malformed> {
     let mut reader = Reader::new(bytes);
     let mut text = |what| {
         let text = reader.string(what)?;

@@ -154,7 +154,7 @@ fn row_of(key: &RowKey, value: &[u8]) -> Result<FragmentRow, redb::Error> {
 }
 
 impl SegmentUse {
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for part in [self.mark, self.sealed, self.fragments, self.bytes] {
             put_varint(&mut out, part);
@@ -162,7 +162,7 @@ impl SegmentUse {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         let mut part = || reader.varint("segment use");
         Ok(Self { mark: part()?, sealed: part()?, fragments: part()?, bytes: part()? })

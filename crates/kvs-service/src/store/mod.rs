@@ -10,6 +10,9 @@ mod folder;
 mod format;
 mod fragment;
 mod frames;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod log;
 mod number;

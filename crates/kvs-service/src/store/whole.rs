@@ -295,9 +295,9 @@ impl Store {
     }
 
     /// Does in this thread what shards would do in theirs.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn turn(&self, now: kvs_media::time::Monotonic) {
-        for (shard, jobs) in self.writers.lock().unwrap().iter_mut() {
+        for (shard, jobs) in self.writers.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
             shard.batch(jobs.try_iter().collect::<Vec<_>>(), now);
         }
     }
