@@ -6,10 +6,13 @@
 What a target takes is said at the head of its source.
 """
 
+import json
 import pathlib
 
 SEEDS = pathlib.Path(__file__).resolve().parent
-CODEC = SEEDS.parent.parent / "crates/kvs-media/tests/data/codec"
+MEDIA = SEEDS.parent.parent / "crates/kvs-media/tests/data"
+CODEC = MEDIA / "codec"
+VECTORS = SEEDS.parent.parent / "crates/kvs-service/tests/data/sigv4/vectors.json"
 
 
 def sample(name):
@@ -47,6 +50,83 @@ def pieces(codec, *parts):
 
 def described(head, private=b""):
     return head.encode() + b"\n" + private
+
+
+def element(name, *parts):
+    data = b"".join(parts)
+    return bytes.fromhex(name) + (len(data) | 1 << 28).to_bytes(4, "big") + data
+
+
+def number(name, value):
+    return element(name, value.to_bytes(8, "big"))
+
+
+def tags(*pairs):
+    simple = (element("67c8", element("45a3", name.encode()), element("4487", value.encode())) for name, value in pairs)
+    return element("1254c367", element("7373", element("63c0"), *simple))
+
+
+def document(tracks, *rest, known=False):
+    """A header section with so many tracks, and what comes behind it."""
+    ebml = element("1a45dfa3", element("4282", b"matroska"))
+    info = element("1549a966", number("2ad7b1", 1_000_000))
+    entry = lambda track: element("ae", number("d7", track), number("73c5", track), number("83", 1), element("86", b"V_VP8"))
+    entries = element("1654ae6b", *(entry(track) for track in range(1, tracks + 1)))
+    segment = b"".join((info, entries, *rest))
+    size = (len(segment) if known else (1 << 56) - 1) | 1 << 56
+    return ebml + bytes.fromhex("18538067") + size.to_bytes(8, "big") + segment
+
+
+def block(track, ticks, payload, flags=0x80):
+    return element("a3", bytes([0x80 | track]), ticks.to_bytes(2, "big", signed=True), bytes([flags]), payload)
+
+
+def cluster(time, *blocks, size=None):
+    data = number("e7", time) + b"".join(blocks)
+    return element("1f43b675", data) if size is None else bytes.fromhex("1f43b675" + size) + data
+
+
+def body(media, flags=0, length=99):
+    """Media as a call: how it is opened and ends, and in what pieces it comes."""
+    return bytes([flags]) + media[: 60 << 10] + bytes([length])
+
+
+def lines(*calls):
+    return "\n".join(f"{operation} {json.dumps(body)}" for operation, body in calls).encode()
+
+
+def head(message, flags=0):
+    target = message["path"] + ("?" + message["query"] if message["query"] else "")
+    headers = [f"{name}: {value}" for name, value in message["headers"]]
+    return bytes([flags]) + "\n".join([message["method"], target, *headers, "", message["body"]]).encode()
+
+
+def statement(effect, action, resource, **more):
+    return {"Effect": effect, "Action": action, "Resource": resource, **more}
+
+
+def policy(*statements, version="2012-10-17"):
+    return json.dumps({"Version": version, "Statement": list(statements)}, separators=(",", ":"))
+
+
+def varint(value):
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes(out + bytes([value]))
+
+
+def zigzag(value):
+    return varint(value << 1 if value >= 0 else (-value << 1) - 1)
+
+
+def string(data):
+    return varint(len(data)) + data
+
+
+def change(what, place, count, data=b"", file=0):
+    return bytes([file << 4 | what]) + place.to_bytes(3, "big") + count.to_bytes(2, "big") + data
 
 
 OPUS = b"OpusHead\1\2\x38\1\x80\xbb\0\0\0\0\0"
@@ -110,3 +190,161 @@ for name, data in {
     "data": described("D_KVS/CAPS", b"application/x-json"),
 }.items():
     seed("describe", name, data)
+
+BASE = 1_795_145_031_000
+MARKER = tags(("AWS_KINESISVIDEO_END_OF_FRAGMENT", ""))
+both = [cluster(BASE + at, block(1, 0, b"key"), block(2, 3, b"sound"), block(1, 40, b"", 0)) for at in (0, 1000, 2000)]
+for name, data in {
+    "tags": body(document(2, tags(("plate", "ZH 1234"), ("gate", "2")), both[0], MARKER, tags(("a", "b")), *both[1:])),
+    "known-size": body(document(1, cluster(BASE, block(1, 0, b"key")), known=True), length=3),
+    "open-clusters": body(document(1, *(cluster(BASE + at, block(1, 0, b"key"), size="ff") for at in (0, 9)))),
+    "relative": body(document(2, *both).replace(BASE.to_bytes(8, "big"), bytes(8)), flags=1),
+    "no-acks": body(document(2, *both), flags=2),
+    "not-kept": body(document(2, *both), flags=4),
+    "broken": body(document(2, *both)[:-3], flags=8),
+    "idle": body(document(2, *both), flags=16),
+    "old": body(document(2, *both), flags=24),
+    "not-stored": body(document(2, *both), flags=32),
+    "not-later": body(document(2, both[1], both[0])),
+    "missing-track": body(document(3, *both)),
+    "too-many-tags": body(document(2, tags(*((f"t{at}", "v") for at in range(11))), *both)),
+    "reserved-tag": body(document(2, tags(("AWS_X", "v")), *both)),
+    "empty-tags": body(document(2, *[tags()] * 12, *both)),
+}.items():
+    seed("service_ingest", name, data)
+for name in ("ffmpeg-epoch", "ffmpeg-short-clusters", "gst-alaw", "mjpeg-pcm", "mkvmerge", "mkvmerge-block-groups", "mkvmerge-everything", "mkvmerge-lacing-xiph", "x265-b-frames-opus"):
+    seed("service_ingest", name, body((MEDIA / f"{name}.mkv").read_bytes(), flags=1))
+
+HUB = "arn:aws:iot:us-west-2:111122223333:thing/hub"
+SCHEDULE = {"DurationInSeconds": 60, "ScheduleExpression": "0 0 * * * ? *"}
+EDGE = {
+    "HubDeviceArn": HUB,
+    "RecorderConfig": {"MediaSourceConfig": {"MediaUriSecretArn": "arn:aws:secretsmanager:us-west-2:111122223333:secret:s", "MediaUriType": "RTSP_URI"}, "ScheduleConfig": SCHEDULE},
+    "UploaderConfig": {"ScheduleConfig": SCHEDULE},
+    "DeletionConfig": {"EdgeRetentionInHours": 5, "DeleteAfterUpload": True, "LocalSizeConfig": {"MaxLocalMediaSizeInMB": 64, "StrategyOnFullSize": "DENY_NEW_MEDIA"}},
+}
+IMAGES = {"Status": "ENABLED", "ImageSelectorType": "SERVER_TIMESTAMP", "DestinationConfig": {"Uri": "s3://bucket", "DestinationRegion": "us-west-2"}, "SamplingInterval": 200, "Format": "JPEG", "FormatConfig": {"JPEGQuality": "80"}, "WidthPixels": 640}
+CAM = {"StreamName": "cam2"}
+for name, calls in {
+    "life": [
+        ("CreateStream", {"StreamName": "cam4", "DeviceName": "door", "MediaType": "video/h264,audio/aac", "KmsKeyId": "k", "DataRetentionInHours": 24, "Tags": {"a": "b"}, "StreamStorageConfiguration": {"DefaultStorageTier": "WARM"}}),
+        ("DescribeStream", {"StreamARN": "@4"}),
+        ("UpdateStream", {"StreamARN": "@4", "CurrentVersion": "$4", "DeviceName": "gate", "MediaType": "video/h265"}),
+        ("UpdateDataRetention", {"StreamName": "cam4", "CurrentVersion": "$4", "Operation": "INCREASE_DATA_RETENTION", "DataRetentionChangeInHours": 3}),
+        ("UpdateStreamStorageConfiguration", {"StreamName": "cam4", "CurrentVersion": "$4", "StreamStorageConfiguration": {"DefaultStorageTier": "HOT"}}),
+        ("GetDataEndpoint", {"StreamName": "cam4", "APIName": "PUT_MEDIA"}),
+        ("DeleteStream", {"StreamARN": "@4", "CurrentVersion": "$4"}),
+        ("CreateStream", {"StreamName": "cam4"}),
+    ],
+    "tags": [
+        ("TagStream", {**CAM, "Tags": {"a": "b", "c": "d"}}),
+        ("ListTagsForStream", CAM),
+        ("UntagStream", {**CAM, "TagKeyList": ["a"]}),
+    ],
+    "lists": [
+        ("CreateStream", {"StreamName": "dam"}),
+        ("ListStreams", {"MaxResults": 2, "StreamNameCondition": {"ComparisonOperator": "BEGINS_WITH", "ComparisonValue": "cam"}}),
+        ("ListStreams", {"MaxResults": 2, "NextToken": "63616d32"}),
+    ],
+    "configurations": [
+        ("UpdateImageGenerationConfiguration", {**CAM, "ImageGenerationConfiguration": IMAGES}),
+        ("DescribeImageGenerationConfiguration", CAM),
+        ("UpdateNotificationConfiguration", {**CAM, "NotificationConfiguration": {"Status": "DISABLED", "DestinationConfig": {"Uri": "arn:aws:sns:us-west-2:111122223333:topic"}}}),
+        ("DescribeNotificationConfiguration", CAM),
+        ("DescribeMappedResourceConfiguration", CAM),
+        ("DescribeStreamStorageConfiguration", CAM),
+        ("UpdateImageGenerationConfiguration", CAM),
+    ],
+    "edge": [
+        *(("StartEdgeConfigurationUpdate", {"StreamName": stream, "EdgeConfig": EDGE}) for stream in ("cam2", "cam3", "cam2")),
+        ("DescribeEdgeConfiguration", CAM),
+        ("ListEdgeAgentConfigurations", {"HubDeviceArn": HUB, "MaxResults": 1}),
+        ("DeleteEdgeConfiguration", CAM),
+    ],
+}.items():
+    seed("service_control", name, lines(*calls))
+
+for at, message in enumerate(json.loads(VECTORS.read_text())["vectors"]):
+    seed("service_signature", f"vector-{at}", head(message))
+plain = {"method": "POST", "path": "/describeStream", "query": "", "headers": [("Content-Type", "application/json"), ("X-Two", "a  b"), ("x-two", "c")], "body": "{}"}
+for name, data in {
+    "own": head(plain, flags=1),
+    "own-session": head(plain, flags=3),
+    "own-query": head({**plain, "path": "/a/../b%20c//", "query": "b=2&a=%2f+&a=1"}, flags=1 | 2 << 2),
+    "own-media": head({**plain, "path": "/putMedia"}, flags=3 | 1 << 2),
+    "own-announced": head({**plain, "headers": [("x-amz-content-sha256", "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a")]}, flags=1 | 4 << 2),
+    "token": head({**plain, "headers": [("Host", "localhost"), ("X-Amz-Date", "20240102T030405Z"), ("X-Amz-Security-Token", "{token}"), ("Authorization", "AWS4-HMAC-SHA256 Credential=ASIA/20240102/us-west-2/kinesisvideo/aws4_request, SignedHeaders=host;x-amz-date, Signature=" + "0" * 64)]}),
+}.items():
+    seed("service_signature", name, data)
+
+PUT, ARN = "kinesisvideo:PutMedia", "arn:aws:kinesisvideo:us-west-2:111122223333:stream/eve-1/1588143003893"
+own = statement("Allow", "kinesisvideo:*", "arn:aws:kinesisvideo:*:*:stream/${aws:username}-*/*")
+but = {"Sid": "But", "Effect": "Deny", "NotAction": ["kinesisvideo:Put?edia", "kinesisvideo:Get*"], "NotResource": ["arn:aws:kinesisvideo"]}
+for name, parts in {
+    "own": [PUT, ARN, "eve", policy(own)],
+    "denied": [PUT, ARN, "eve", policy(own), policy(statement("Deny", PUT, ARN))],
+    "denied-all-but": [PUT, ARN, "bob", policy(own, but)],
+    "nobody": [PUT, ARN, "", policy(own), policy(statement("Allow", "*", "*"), version="2008-10-17")],
+    "stars": [PUT, ARN, "eve", policy(statement("Allow", "kinesisvideo:*?*a", "arn:*:*:*:*:*:*e*v*e*${*}${?}${$}*"))],
+}.items():
+    seed("service_policy", name, "\0".join(parts).encode())
+key = lambda at: {"AccessKeyId": f"AKIA{at}", "SecretAccessKey": f"secret{at}"}
+eve = {"Id": "AIDA1", "Name": "eve", "Keys": [key(1), key(2)], "Policies": [{"Name": "own", "Document": json.loads(policy(own, but))}]}
+seed("service_policy", "identities", json.dumps({"Format": 1, "Root": {"Keys": [key(0)]}, "Users": [eve, {"Id": "AIDA2", "Name": "bob"}]}, indent=2).encode())
+
+faults = [
+    {"stream": "cam", "times": 2, "what": {"refuse": {"operation": "PutMedia", "status": 503}}},
+    {"times": 1, "what": {"error_ack": {"fragment": 3, "id": 4004}}},
+    *({"what": {name: {"millis": 20}}} for name in ("delay_acks", "expire_session", "skew_clock", "list_late", "end_get_media")),
+    {"what": {"drop_acks": {"event": "PERSISTED"}}},
+    *({"times": 3, "what": {name: {"bytes": 9}}} for name in ("close_after", "reset_after", "stall_after")),
+    {"stream": "cam1", "what": "shuffle_lists"},
+]
+for at, fault in enumerate(faults):
+    seed("service_faults", f"fault-{at}", json.dumps(fault).encode())
+seed("service_faults", "all", "\n".join(map(json.dumps, faults)).encode())
+
+# Three frames of two tracks: the lead byte, a new track, the gap, the size.
+frames = bytes([0x3C | 0x80, 0x0C]) + b"\1" + varint(6) + varint(10) + bytes([0x3D | 0x80, 0x0D]) + b"\2" + varint(7) + varint(300) + bytes([0x78, *zigzag(-40), *varint(20)])
+numbers = varint(7) + varint(BASE) + varint(9)
+fragment = b"\1" + numbers + zigzag(BASE * 1_000_000) + varint(1960) + zigzag(BASE) + varint(1_000_000) + string(b"header") + string(b"tags") + string(frames) + varint(2) + varint(64) + varint(65536) + varint(1026) + varint(10)
+row = zigzag(BASE * 1_000_000) + varint(1960) + varint(5000) + varint(5) + varint(64) + varint(99)
+wide = (7).to_bytes(8, "big") + BASE.to_bytes(8, "big") + (9).to_bytes(4, "big")
+record = b"KVSr\2\0\0\0" + (3).to_bytes(8, "little") + (7).to_bytes(4, "little") + (64).to_bytes(4, "little") + bytes(8)
+for name, data in {
+    "fragment": fragment,
+    "frames": frames,
+    "rows": varint(2) + (varint(3) + wide + row) * 2,
+    "row": row,
+    "number": wide,
+    "use": varint(70_000) + varint(0) + varint(9) + varint(66_000),
+    "stream": string(b"cam1") + string(b"default") + string(bytes(60)),
+    "segment": b"KVSSEGMT\1\0\0\0" + (5).to_bytes(8, "little") + bytes(44),
+    "trailer": b"KVSTRAIL" + (5).to_bytes(8, "little") + (4160).to_bytes(8, "little") + (99).to_bytes(4, "little") + bytes(36),
+    "record": (5).to_bytes(8, "little") + (64).to_bytes(4, "little") + record,
+    "keys": ("# keys\nnew " + "ab" * 32 + "\n old " + "01" * 32 + " # kept\n").encode(),
+    "file": b"00000000000000ab.seg",
+}.items():
+    seed("service_store", name, data)
+
+for name, data in {
+    "nothing": b"\0",
+    "crashed": b"\1",
+    "index-again": b"\2",
+    "flip": b"\0" + change(3, 4096 + 100, 0x4000),
+    "write": b"\2" + change(0, 4096 + 700, 8, b"garbage!"),
+    "zeros": b"\2" + change(4, 4096, 0x0400),
+    "cut": b"\1" + change(5, 9000, 0),
+    "longer": b"\0" + change(6, 9000, 9000),
+    "copy": b"\3" + change(7, 4096, 500),
+    "other": b"\2" + change(8, 4096, 30_000),
+    "header": b"\0" + change(4, 0, 4096),
+    "gone": b"\0" + change(9, 0, 0),
+    "index": b"\0" + change(4, 4096, 20_000, file=13),
+    "index-gone": b"\0" + change(9, 0, 0, file=13),
+    "catalog": b"\0" + change(3, 4200, 0x0100, file=14),
+    "fragment": b"\2" + change(11, 4096, len(fragment), fragment),
+    "block": b"\2" + change(10, 4096, 5, b"block") + change(5, 6000, 0),
+    "footer": b"\2" + change(13, 80_000, len(varint(1) + varint(1) + wide + row), varint(1) + varint(1) + wide + row),
+}.items():
+    seed("service_segments", name, data)
