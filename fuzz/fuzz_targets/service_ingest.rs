@@ -104,7 +104,7 @@ fn call(flags: u8, body: &[u8], length: usize) -> Call {
     for piece in body.chunks(length) {
         let number = |utc| {
             numbers += 1;
-            FragmentNumber::make(numbers, utc, 7).unwrap()
+            FragmentNumber::make(numbers, utc, 7)
         };
         session.bytes(&Bytes::copy_from_slice(piece), now, number, &mut outputs);
         call.take(&mut outputs);

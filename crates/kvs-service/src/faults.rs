@@ -3,6 +3,7 @@
 //! A fault strikes a stream or all of them, so many times or until it is taken back. What asks is told what to do, and
 //! the fault has struck. Without a fault nothing is ever told.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -137,6 +138,8 @@ pub enum FaultError {
 #[derive(Debug, Default)]
 pub struct Faults {
     set: Mutex<Vec<Fault>>,
+    /// Whether there may be one: asked for every piece of media, when there is none.
+    any: AtomicBool,
 }
 
 impl Faults {
@@ -157,12 +160,14 @@ impl Faults {
             _ => {}
         }
         self.set.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+        self.any.store(true, Ordering::Release);
         Ok(())
     }
 
     /// Takes all faults back.
     pub fn clear(&self) {
         self.set.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.any.store(false, Ordering::Release);
     }
 
     /// The HTTP status with which an operation on a stream is refused.
@@ -246,6 +251,9 @@ impl Faults {
 
     /// The first fault for a stream that has something to say. It has struck once more.
     fn strike<T>(&self, stream: Option<&StreamName>, mut says: impl FnMut(&What) -> Option<T>) -> Option<T> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
         let mut set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
         let mut said = None;
         set.retain_mut(|fault| {

@@ -113,12 +113,18 @@ metrics! {
     put_connections: Arc<Gauge> = "PutMedia_ActiveConnections",
     /// Producers that could not connect.
     put_connection_errors: Counter = "PutMedia_ConnectionErrors",
+    /// From the head of a call to that of its response.
+    put_latency: Latency = "PutMedia_Latency",
+    /// Fragments that were stored, or taken where nothing is stored.
+    put_success: Counter = "PutMedia_Success",
     /// From the first to the last byte of a fragment.
     put_ingestion: Latency = "PutMedia_FragmentIngestionLatency",
     /// From the first byte of a fragment to its BUFFERING ack.
     put_buffering: Latency = "PutMedia_BufferingAckLatency",
     /// From the last byte of a fragment to its RECEIVED ack.
     put_received: Latency = "PutMedia_ReceivedAckLatency",
+    /// From the last byte of a fragment until it is stored.
+    put_persist: Latency = "PutMedia_FragmentPersistLatency",
     /// From the last byte of a fragment to its PERSISTED ack.
     put_persisted: Latency = "PutMedia_PersistedAckLatency",
     /// Error acks.
@@ -129,6 +135,10 @@ metrics! {
     get_bytes: Counter = "GetMedia_OutgoingBytes",
     /// Fragments that went out live.
     get_fragments: Counter = "GetMedia_OutgoingFragments",
+    /// Frames of them.
+    get_frames: Counter = "GetMedia_OutgoingFrames",
+    /// Fragments that went out whole.
+    get_success: Counter = "GetMedia_Success",
     /// How far the last reader was behind, in milliseconds.
     get_behind: Gauge = "GetMedia_MillisBehindNow",
     /// Readers that could not connect.
@@ -139,10 +149,20 @@ metrics! {
     list_media_bytes: Counter = "GetMediaForFragmentList_OutgoingBytes",
     /// Fragments that went out of the archive.
     list_media_fragments: Counter = "GetMediaForFragmentList_OutgoingFragments",
+    /// Frames of them.
+    list_media_frames: Counter = "GetMediaForFragmentList_OutgoingFrames",
+    /// Fragments that went out whole.
+    list_media_success: Counter = "GetMediaForFragmentList_Success",
     /// Calls of ListFragments.
     list_requests: Counter = "ListFragments_Requests",
+    /// Those that were answered.
+    list_success: Counter = "ListFragments_Success",
     /// How long they took.
     list_latency: Latency = "ListFragments_Latency",
+    /// Quota points that were used on rows of the archive.
+    metadata_points: Counter = "ArchivedFragmentsConsumed_Metadata",
+    /// Quota points that were used on its media.
+    media_points: Counter = "ArchivedFragmentsConsumed_Media",
 }
 
 trait Metric {

@@ -16,7 +16,7 @@ const SECOND: u64 = 1_000_000_000;
 /// whoever asks too often still gets the limit. There are no more buckets than keys that were let through within the
 /// last two seconds.
 #[derive(Debug)]
-pub struct Rates<K> {
+pub(crate) struct Rates<K> {
     /// When each bucket is full again, in nanoseconds.
     full_at: HashMap<K, u64>,
     /// When full ones were last thrown away.
@@ -30,13 +30,9 @@ impl<K> Default for Rates<K> {
 }
 
 impl<K: Copy + Eq + Hash> Rates<K> {
-    /// With all buckets full.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Whether it may happen once more now. A limit of zero lets nothing through.
-    pub fn take(&mut self, key: K, limit_per_second: u32, now: Monotonic) -> bool {
+    /// Whether it may happen once more now, or what costs as much as `times` of it. A limit of zero lets nothing
+    /// through, and what costs more than a second's worth waits for a whole second's.
+    pub(crate) fn take(&mut self, key: K, limit_per_second: u32, times: u32, now: Monotonic) -> bool {
         let now = now.nanos();
         // Once a second: that costs no more than what was let through since the last time.
         if now.saturating_sub(self.swept_at) >= SECOND {
@@ -49,9 +45,10 @@ impl<K: Copy + Eq + Hash> Rates<K> {
             return false;
         }
         // Rounded up, and the bucket with it: never faster, and a whole second's worth at once.
-        let cost = SECOND.div_ceil(limit);
+        let once = SECOND.div_ceil(limit);
+        let cost = once.saturating_mul(u64::from(times).min(limit));
         let full_at = self.full_at.get(&key).copied().unwrap_or(0).max(now).saturating_add(cost);
-        if full_at - now > cost.saturating_mul(limit) {
+        if full_at - now > once.saturating_mul(limit) {
             return false;
         }
         self.full_at.insert(key, full_at);
@@ -64,7 +61,7 @@ impl<K: Copy + Eq + Hash> Rates<K> {
 /// Bytes are spent when they are there, so that a pause comes after them: within any `t` seconds at most
 /// `bytes_per_second * (t + 1)` are spent, and the last piece.
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub(crate) struct Pace {
     bytes_per_second: u64,
     /// When the bucket is full again, in parts of a nanosecond, of which there are as many as bytes in a second: so
     /// nothing is rounded, and the smallest pieces flow as fast as large ones.
@@ -73,12 +70,12 @@ pub struct Pace {
 
 impl Pace {
     /// So many bytes a second; at least one.
-    pub fn new(bytes_per_second: u64) -> Self {
+    pub(crate) fn new(bytes_per_second: u64) -> Self {
         Self { bytes_per_second: bytes_per_second.max(1), full_at: 0 }
     }
 
     /// So many bytes flow now. When to go on, if not at once.
-    pub fn spend(&mut self, bytes: u64, now: Monotonic) -> Option<Monotonic> {
+    pub(crate) fn spend(&mut self, bytes: u64, now: Monotonic) -> Option<Monotonic> {
         let parts = u128::from(self.bytes_per_second);
         let cost = u128::from(bytes) * u128::from(SECOND);
         let now_in_parts = u128::from(now.nanos()) * parts;
@@ -101,48 +98,57 @@ mod tests {
     #[test]
     fn a_seconds_worth_goes_at_once_and_then_the_limit_whatever_is_asked() {
         for limit in [1, 2, 3, 5, 7, 50, 300, 1_000_003] {
-            let mut rates = Rates::new();
+            let mut rates = Rates::default();
             let start = 17 * SECOND;
-            let burst = (0..limit + 10).filter(|_| rates.take('a', limit, at(start))).count();
+            let burst = (0..limit + 10).filter(|_| rates.take('a', limit, 1, at(start))).count();
             assert_eq!(burst, limit as usize);
             // Somebody who asks a hundred times as often as is allowed gets what is allowed.
             let asked = 100 * u64::from(limit.min(300));
-            let let_through =
-                (1..=asked).filter(|n| rates.take('a', limit, at(start + n * 10 * SECOND / asked))).count();
+            let let_through = (1..=asked)
+                .filter(|n| rates.take('a', limit, 1, at(start + n * 10 * SECOND / asked)))
+                .count();
             let allowed = usize::try_from((10 * u64::from(limit)).min(asked)).unwrap();
             assert!(allowed - let_through <= 1, "{limit}: {let_through}");
-            assert!(rates.take('b', limit, at(start)), "another has a bucket of its own");
+            assert!(rates.take('b', limit, 1, at(start)), "another has a bucket of its own");
         }
     }
 
     #[test]
     fn a_limit_that_divides_no_second_is_not_exceeded_either() {
-        let (mut rates, limit) = (Rates::new(), 1_000_003);
+        let (mut rates, limit) = (Rates::default(), 1_000_003);
         let times = std::iter::repeat_n(0, limit as usize).chain((0..SECOND).step_by(999));
-        let let_through = times.filter(|now| rates.take((), limit, at(SECOND + now))).count();
+        let let_through = times.filter(|now| rates.take((), limit, 1, at(SECOND + now))).count();
         assert!(let_through <= 2 * limit as usize, "{let_through}");
     }
 
     #[test]
+    fn what_costs_more_takes_more_and_never_more_than_there_is() {
+        let mut rates = Rates::default();
+        assert!(rates.take(1, 100, 60, at(SECOND)) && !rates.take(1, 100, 60, at(SECOND)));
+        assert!(rates.take(1, 100, 40, at(SECOND)));
+        assert!(!rates.take(1, 100, 1_000, at(2 * SECOND - 1)) && rates.take(1, 100, 1_000, at(2 * SECOND)));
+    }
+
+    #[test]
     fn a_limit_of_zero_lets_nothing_through_and_keeps_nothing() {
-        let mut rates = Rates::new();
-        assert!(!rates.take(1, 0, at(5 * SECOND)));
+        let mut rates = Rates::default();
+        assert!(!rates.take(1, 0, 1, at(5 * SECOND)));
         assert!(rates.full_at.is_empty());
         // The end of time is no border case worth more than not to panic.
-        let _ = rates.take(1, u32::MAX, at(u64::MAX));
+        let _ = rates.take(1, u32::MAX, 1, at(u64::MAX));
     }
 
     #[test]
     fn full_buckets_are_forgotten() {
-        let mut rates = Rates::new();
+        let mut rates = Rates::default();
         for n in 0..100_000_u64 {
             // A thousand strangers a second, each once: those of the last second are remembered.
-            assert!(rates.take(n, 1, at(n * SECOND / 1000)));
+            assert!(rates.take(n, 1, 1, at(n * SECOND / 1000)));
             assert!(rates.full_at.len() <= 2 * 1000, "{n}: {}", rates.full_at.len());
         }
-        assert!(rates.take(0, 1, at(102 * SECOND)));
+        assert!(rates.take(0, 1, 1, at(102 * SECOND)));
         assert!(rates.full_at.len() == 1 && rates.full_at.capacity() < 100, "{rates:?}");
-        assert!(!rates.take(0, 1, at(103 * SECOND - 1)), "a bucket that is not full is kept");
+        assert!(!rates.take(0, 1, 1, at(103 * SECOND - 1)), "a bucket that is not full is kept");
     }
 
     #[test]
@@ -171,11 +177,11 @@ mod tests {
             limit in prop_oneof![1..20_u32, 1..2_000_u32],
             steps in proptest::collection::vec(prop_oneof![0..1_000_u64, 0..SECOND / 10, 0..3 * SECOND], 1..400),
         ) {
-            let mut rates = Rates::new();
+            let mut rates = Rates::default();
             let (mut now, mut granted) = (0, Vec::new());
             for step in steps {
                 now += step;
-                if rates.take((), limit, at(now)) {
+                if rates.take((), limit, 1, at(now)) {
                     granted.push(now);
                 }
             }
@@ -192,12 +198,12 @@ mod tests {
             limit in 1..2_000_u32,
             steps in proptest::collection::vec(prop_oneof![0..1_000_u64, 0..SECOND / 10], 1..200),
         ) {
-            let mut rates = Rates::new();
+            let mut rates = Rates::default();
             let turn = SECOND.div_ceil(u64::from(limit));
             let (mut now, mut last) = (0, None);
             for step in steps {
                 now += step;
-                if rates.take((), limit, at(now)) {
+                if rates.take((), limit, 1, at(now)) {
                     last = Some(now);
                 } else {
                     prop_assert!(last.is_some_and(|last| now < last + turn));

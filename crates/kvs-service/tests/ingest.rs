@@ -153,7 +153,7 @@ impl Driver {
     fn bytes(&mut self, piece: &[u8], now: i64) {
         let number = |utc| {
             self.sequence += 1;
-            FragmentNumber::make(self.sequence, utc, 7).unwrap()
+            FragmentNumber::make(self.sequence, utc, 7)
         };
         self.session.bytes(&Bytes::copy_from_slice(piece), moment(now), number, &mut self.out);
         self.settle();
@@ -250,6 +250,23 @@ fn tags_belong_to_the_cluster_behind_them() {
         .map(|begun| begun.tags.iter().map(|tags| tags.tags[0].pairs[0].name.clone()).collect())
         .collect();
     assert_eq!(names, [vec!["a", "b"], vec!["c"], vec![]]);
+}
+
+#[test]
+fn a_commanded_refusal_strikes_its_fragment_in_whatever_pieces_it_comes() {
+    let body = good();
+    for length in [1, 7, body.bytes.len()] {
+        let mut driver = Driver::new(OPENING);
+        driver.session = driver.session.refusing(Some((2, ErrorId(4500))));
+        body.bytes.chunks(length).for_each(|piece| driver.bytes(piece, 0));
+        let call = driver.finish();
+        let second = |event, id| (event, Some(1_000), id);
+        assert_eq!(
+            call.acks[2..],
+            [second(AckEvent::Buffering, None), second(AckEvent::Error, Some(ErrorId(4500)))]
+        );
+        assert!(call.stored.len() == 1 && call.closed && call.aborted.is_empty());
+    }
 }
 
 #[test]

@@ -139,6 +139,16 @@ impl Authenticator {
         self.sessions.issue(user, lifetime, policy, now, random)
     }
 
+    /// What a container of this user authorizes itself with, to be given temporary credentials.
+    pub fn container_token(&self, user: &User) -> Secret {
+        self.sessions.container_token(user.id())
+    }
+
+    /// The user whose container token this is.
+    pub fn user_of_container(&self, token: &str) -> Option<Arc<User>> {
+        self.identities().user_of_id(self.sessions.container_user(token)?).cloned()
+    }
+
     /// Whose key it is, by what the claim says, and the secret that has to prove it.
     fn principal(&self, claim: &Claim<'_>, now: Utc) -> Result<(Principal, Secret), Refusal> {
         let identities = self.identities();

@@ -173,6 +173,20 @@ impl Sessions {
         Secret::from_bytes(&bytes)
     }
 
+    /// What the containers of a user authorize themselves with: the user's id, and a proof that it was given out here.
+    pub(super) fn container_token(&self, user: &str) -> Secret {
+        let proof = hmac::sign(&self.secrets, &container_message(user));
+        Secret::new(format!("{user}.{}", text::encode(proof.as_ref(), URL_SAFE)))
+    }
+
+    /// The id of the user whose token it is.
+    pub(super) fn container_user<'t>(&self, token: &'t str) -> Option<&'t str> {
+        let (user, proof) = token.split_once('.')?;
+        let proof =
+            Some(proof).filter(|proof| proof.len() <= 64).and_then(|proof| text::decode(proof, URL_SAFE))?;
+        hmac::verify(&self.secrets, &container_message(user), &proof).ok().map(|()| user)
+    }
+
     fn seal(&self, contents: &Contents<'_>, random: &dyn Random) -> Result<Secret, SessionError> {
         let mut nonce = [0; aead::NONCE_LEN];
         random.fill(&mut nonce)?;
@@ -230,6 +244,11 @@ impl SessionCredentials {
         ];
         Zeroizing::new(parts.concat())
     }
+}
+
+/// No access key has a space in it, so that nothing signed for one purpose serves for the other.
+fn container_message(user: &str) -> Vec<u8> {
+    ["container ", user].concat().into_bytes()
 }
 
 #[cfg(test)]

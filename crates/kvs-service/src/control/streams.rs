@@ -25,6 +25,14 @@ pub struct Account {
     pub id: String,
 }
 
+impl Default for Account {
+    /// The account number that AWS's own examples have, in the Region that the C++ producer falls back to.
+    fn default() -> Self {
+        let [partition, region, id] = ["aws", "us-west-2", "111122223333"].map(Into::into);
+        Self { partition, region, id }
+    }
+}
+
 /// A version that no stream has had: 20 letters and digits, by chance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version(String);
@@ -67,11 +75,16 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn new(exception: Exception, message: impl Into<String>) -> Self {
+    pub(crate) fn new(exception: Exception, message: impl Into<String>) -> Self {
         Self { exception, message: message.into() }
     }
 
-    fn argument(message: impl Into<String>) -> Self {
+    /// What went wrong within the service, in words that tell nobody how it is made.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(Exception::InternalFailure, message)
+    }
+
+    pub(crate) fn argument(message: impl Into<String>) -> Self {
         Self::new(Exception::InvalidArgument, message)
     }
 }

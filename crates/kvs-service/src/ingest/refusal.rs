@@ -16,6 +16,7 @@ pub(super) const TOO_MANY_TAGS: ErrorId = ErrorId(4009);
 pub(super) const UNDECLARED_TRACK: ErrorId = ErrorId(4010);
 pub(super) const MISSING_TRACK: ErrorId = ErrorId(4011);
 pub(super) const RESERVED_TAG: ErrorId = ErrorId(4012);
+pub(super) const INTERNAL: ErrorId = ErrorId(5000);
 
 /// The id for a fault that the reader met.
 pub(super) const fn of(fault: ReadErrorKind) -> ErrorId {

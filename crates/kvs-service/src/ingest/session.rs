@@ -178,7 +178,10 @@ pub struct Session {
     opened: Monotonic,
     last_byte: Monotonic,
     last_idle_ack: Monotonic,
+    stopping: bool,
     ended: bool,
+    /// A fault on command: so many fragments may begin, and the next is answered with this id.
+    refusing: Option<(u64, ErrorId)>,
 }
 
 /// The fragment that is coming in.
@@ -225,16 +228,24 @@ impl Session {
             opened: now,
             last_byte: now,
             last_idle_ack: now,
+            stopping: false,
             ended: false,
+            refusing: None,
         }
     }
 
-    /// Bytes came in. `number` makes the number of a fragment that begins at a moment.
+    /// A fault on command: a fragment, the first being 1, is answered with this id as soon as it begins.
+    #[must_use]
+    pub fn refusing(self, fault: Option<(u64, ErrorId)>) -> Self {
+        Self { refusing: fault.map(|(fragment, id)| (fragment.saturating_sub(1), id)), ..self }
+    }
+
+    /// Bytes came in. `number` makes the number of a fragment that begins at a moment; without one the session fails.
     pub fn bytes(
         &mut self,
         piece: &Bytes,
         now: Moment,
-        mut number: impl FnMut(Utc) -> FragmentNumber,
+        mut number: impl FnMut(Utc) -> Option<FragmentNumber>,
         out: &mut Vec<Output>,
     ) {
         if self.ended || piece.is_empty() {
@@ -267,13 +278,16 @@ impl Session {
         &mut self,
         part: &Bytes,
         now: Moment,
-        number: &mut impl FnMut(Utc) -> FragmentNumber,
+        number: &mut impl FnMut(Utc) -> Option<FragmentNumber>,
         out: &mut Vec<Output>,
     ) -> Result<(), ErrorId> {
         let start = self.reader.offset();
         let mut rest = part.clone();
         while let Some(event) = self.reader.read(&mut rest).map_err(|error| refusal::of(error.kind))? {
             self.event(event, (part, start), now, number, out)?;
+            if self.ended {
+                return Ok(());
+            }
         }
         let (offset, settled) = (self.reader.offset(), self.reader.settled());
         if self.open.as_ref().is_some_and(|open| offset - open.start > self.most_open()) {
@@ -330,6 +344,26 @@ impl Session {
         }
     }
 
+    /// Something outside of the media is wrong: what is open is forgotten, and the session ends with this error.
+    pub fn fail(&mut self, id: ErrorId, out: &mut Vec<Output>) {
+        if !self.ended {
+            self.refuse(id, out);
+        }
+    }
+
+    /// The session is to end when the fragment that is open is complete; at once when there is none.
+    pub fn stop(&mut self, out: &mut Vec<Output>) {
+        self.stopping = true;
+        if !self.ended && self.open.is_none() {
+            self.close(out);
+        }
+    }
+
+    /// From now on it ends after a shorter silence.
+    pub fn hurry(&mut self, idle: Duration) {
+        self.limits.idle = self.limits.idle.min(idle);
+    }
+
     /// Time went by: idle acks, and the ends that time brings.
     pub fn poll(&mut self, now: Monotonic, out: &mut Vec<Output>) {
         if self.ended {
@@ -366,20 +400,24 @@ impl Session {
         event: Event,
         piece: (&Bytes, u64),
         now: Moment,
-        number: &mut impl FnMut(Utc) -> FragmentNumber,
+        number: &mut impl FnMut(Utc) -> Option<FragmentNumber>,
         out: &mut Vec<Output>,
     ) -> Result<(), ErrorId> {
         match event {
             Event::Document(header) => self.document(header),
             Event::Tags(tags) => self.take_tags(tags),
             Event::Cluster(cluster) => {
-                let number = number(now.utc);
+                let number = number(now.utc).ok_or(refusal::INTERNAL)?;
                 self.begin_fragment(cluster, number, now, out)
             }
             Event::FrameStart(frame) => self.frame(&frame, out),
             Event::ClusterEnd { offset, complete } => {
                 self.let_go(offset, piece, out);
-                self.end_fragment(complete, out)
+                self.end_fragment(complete, out)?;
+                if self.stopping {
+                    self.close(out);
+                }
+                Ok(())
             }
             // One document a session (kvs-api 3.7).
             Event::DocumentEnd { .. } => Err(refusal::INVALID),
@@ -436,6 +474,10 @@ impl Session {
         let (tags, server_time) = (std::mem::take(&mut self.tags), now.utc);
         self.tag_count = 0;
         self.ack(Ack::of(AckEvent::Buffering, timecode.ticks(), number.clone()), out);
+        if let Some((before, id)) = &mut self.refusing {
+            let Some(left) = before.checked_sub(1) else { return Err(*id) };
+            *before = left;
+        }
         let producer_time = producer_time.ok_or(refusal::IMPOSSIBLE_TIME)?;
         if self.before.is_some_and(|(before, _)| timecode <= before) {
             return Err(refusal::NOT_LATER);

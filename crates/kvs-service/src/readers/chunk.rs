@@ -13,13 +13,20 @@ use kvs_wire::{ContinuationToken, ErrorId, FragmentNumber};
 /// Id and open size of a Segment, as the service writes them.
 const SEGMENT: [u8; 12] = [0x18, 0x53, 0x80, 0x67, 0x01, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF];
 
+/// The header section of a session as it goes out in every chunk: as the producer sent it, with an open Segment.
+pub fn header(sent: &Header) -> Bytes {
+    let (before, rest) = sent.raw.split_at_checked(sent.segment.start).unwrap_or_default();
+    let after = rest.get(sent.segment.len()..).unwrap_or_default();
+    [before, &SEGMENT, after].concat().into()
+}
+
 /// What is needed to write the beginning and the end of a chunk; its cluster goes between them.
 #[derive(Clone, Debug)]
 pub struct Chunk<'a> {
-    /// The header section of the fragment's session.
-    pub header: &'a Header,
+    /// The header section of the fragment's session, by [`header`].
+    pub header: &'a [u8],
     /// The Tags elements in front of the fragment, as they were sent.
-    pub tags: &'a [Bytes],
+    pub tags: &'a [u8],
     /// Its number.
     pub number: &'a FragmentNumber,
     /// When its first byte came in.
@@ -32,17 +39,8 @@ impl Chunk<'_> {
     /// What stands in front of the cluster.
     pub fn beginning(&self) -> Bytes {
         let Self { header, tags, number, server_time, producer_time } = *self;
-        let (before, rest) = header.raw.split_at_checked(header.segment.start).unwrap_or_default();
-        let after = rest.get(header.segment.len()..).unwrap_or_default();
         let own = group(&ChunkTag::leading(number.clone(), server_time, producer_time));
-        let sent: usize = tags.iter().map(Bytes::len).sum();
-        let mut out = Vec::with_capacity(header.raw.len() + SEGMENT.len() + sent + own.len());
-        out.extend_from_slice(before);
-        out.extend_from_slice(&SEGMENT);
-        out.extend_from_slice(after);
-        tags.iter().for_each(|tags| out.extend_from_slice(tags));
-        out.extend_from_slice(&own);
-        out.into()
+        [header, tags, &own].concat().into()
     }
 
     /// What stands behind the cluster in GetMedia: how far behind the tip the reader is, and where to go on.
@@ -128,8 +126,8 @@ mod tests {
             let user = write_tags(&[Tag::text("plate", "ZH 1234")], Sizes::Tight);
             let server_time = Utc::from_millis(1_537_574_915_281).unwrap();
             let chunk = Chunk {
-                header: &header,
-                tags: std::slice::from_ref(&user),
+                header: &super::header(&header),
+                tags: &user,
                 number: &number,
                 server_time,
                 producer_time: Utc::EPOCH,

@@ -2,4 +2,4 @@
 
 mod chunk;
 
-pub use chunk::{Chunk, failure};
+pub use chunk::{Chunk, failure, header};

@@ -71,8 +71,12 @@ impl Folder {
     /// The keys of a folder's `master.key`, whoever works in that folder. A file that others than its owner can open
     /// is refused.
     pub fn read_keyring(path: &Path) -> Result<Keyring, StoreError> {
-        let path = path.join(MASTER_KEY);
-        let text = files::read_secret(&path, MOST_KEY_FILE)?;
+        Self::read_key_file(&path.join(MASTER_KEY))
+    }
+
+    /// The keys of a file anywhere, under the same rule.
+    pub fn read_key_file(path: &Path) -> Result<Keyring, StoreError> {
+        let text = files::read_secret(path, MOST_KEY_FILE)?;
         let keyring = str::from_utf8(&text).map_err(CryptError::KeyText).and_then(Keyring::parse);
         keyring.map_err(|source| StoreError::KeyFile { path: path.display().to_string(), source })
     }

@@ -1,0 +1,108 @@
+//! Connections come in, and go.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+
+use super::connection;
+use super::wire::Socket;
+use crate::service::Service;
+
+/// How often what has expired is removed.
+const SWEEP: Duration = Duration::from_secs(5);
+/// For the acks of what was open when the service had to stop.
+const LAST_ACKS: Duration = Duration::from_secs(5);
+/// For what a system is out of, such as descriptors, to be given back.
+const OUT_OF_SOCKETS: Duration = Duration::from_millis(100);
+
+impl Service {
+    /// Serves whoever connects, until `stop`; then finishes what is open, as far as the time for it goes, and closes
+    /// the store.
+    pub async fn run(
+        self: Arc<Self>,
+        listener: TcpListener,
+        tls: Option<Arc<ServerConfig>>,
+        stop: impl Future<Output = ()> + Send,
+    ) -> io::Result<()> {
+        let place = connection::Place { local: listener.local_addr()?, secure: tls.is_some() };
+        let tls = tls.map(TlsAcceptor::from);
+        let seats = Arc::new(Semaphore::new(self.config.limits.connections));
+        let (closing, closed) = watch::channel(false);
+        let mut connections = JoinSet::new();
+        let sweeper = tokio::spawn(sweep(Arc::clone(&self)));
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let (accepted, seat) = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                // The set holds none that have ended.
+                Some(_) = connections.join_next() => continue,
+                accepted = async {
+                    let seat = Arc::clone(&seats).acquire_owned().await;
+                    (listener.accept().await, seat)
+                } => accepted,
+            };
+            let (tcp, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "no connection could be accepted");
+                    tokio::time::sleep(OUT_OF_SOCKETS).await;
+                    continue;
+                }
+            };
+            let (service, tls, closed) = (Arc::clone(&self), tls.clone(), closed.clone());
+            connections.spawn(async move {
+                let _seat = seat;
+                // A frame goes when it is written.
+                let _ = tcp.set_nodelay(true);
+                let socket = match tls {
+                    None => Socket::Plain(tcp),
+                    Some(tls) => {
+                        match tokio::time::timeout(service.config.limits.head_timeout, tls.accept(tcp)).await
+                        {
+                            Ok(Ok(tls)) => Socket::Tls(Box::new(tls)),
+                            Ok(Err(error)) => return tracing::debug!(%peer, %error, "no TLS"),
+                            Err(_) => return tracing::debug!(%peer, "no TLS in time"),
+                        }
+                    }
+                };
+                connection::serve(service, place, peer, socket, closed).await;
+            });
+        }
+        sweeper.abort();
+        self.stop();
+        closing.send_replace(true);
+        // Whoever is refused now knows that all sessions are told.
+        drop(listener);
+        let ended = async { while connections.join_next().await.is_some() {} };
+        let patience = self.config.limits.stop_timeout + LAST_ACKS;
+        if tokio::time::timeout(patience, ended).await.is_err() {
+            tracing::warn!(connections = connections.len(), "connections are cut off");
+            connections.shutdown().await;
+        }
+        let store = Arc::clone(&self.store);
+        tokio::task::spawn_blocking(move || store.close()).await.map_err(io::Error::other)
+    }
+}
+
+async fn sweep(service: Arc<Service>) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let service = Arc::clone(&service);
+        let swept = tokio::task::spawn_blocking(move || service.sweep()).await;
+        match swept {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "what has expired cannot be removed now"),
+            Err(error) => tracing::error!(%error, "the sweep failed"),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The service on the network: one listener for control, media and archive, told apart by path.
+//!
+//! ```text
+//! accept -> TLS -> Wire (stalls, resets) -> hyper -> route -> authenticate -> read the body -> authorize -> answer
+//! ```
+//!
+//! A call that carries media is a stream of bytes that drives itself: it reads the request while it writes the
+//! response, in the task of its connection, so that a frame wakes one task.
+
+mod archive;
+mod body;
+mod call;
+mod connection;
+mod get_media;
+mod listener;
+mod plain;
+mod put_media;
+mod route;
+mod wire;
