@@ -1,0 +1,118 @@
+//! AWS's own clients, pointed where the environment says: at AWS or at `kvs serve`.
+
+use std::future::Future;
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_kinesisvideo::Client;
+use aws_sdk_kinesisvideo::config::{ProvideCredentials as _, SharedHttpClient};
+use aws_sdk_kinesisvideo::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_kinesisvideo::types::ApiName;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use indicatif::{ProgressBar, ProgressStyle};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+
+use crate::failure::{Failure, While as _};
+
+/// Limits are so many calls a second: whoever waits gets on.
+const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(500);
+const HINT: &str = r#"for kvs serve on this machine: eval "$(kvs env)""#;
+
+/// Runs what waits for the network.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// What the environment and the files of AWS say. Fails when nobody would sign a call.
+pub(crate) async fn config() -> Result<SdkConfig, Failure> {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(bundle) = std::env::var_os("AWS_CA_BUNDLE").filter(|bundle| !bundle.is_empty()) {
+        loader = loader.http_client(trusting(bundle.as_ref())?);
+    }
+    let config = loader.load().await;
+    if config.region().is_none() {
+        return Err(Failure::new(format_args!("no Region is set; {HINT}")));
+    }
+    let provider = config.credentials_provider();
+    let provider = provider.ok_or_else(|| Failure::new(format_args!("no credentials are set; {HINT}")))?;
+    provider.provide_credentials().await.map_err(|error| {
+        Failure::new(format_args!("no credentials are set ({}); {HINT}", DisplayErrorContext(&error)))
+    })?;
+    Ok(config)
+}
+
+/// A client that trusts the certificates of a file and no others: `AWS_CA_BUNDLE`, which the SDK does not know.
+fn trusting(bundle: &std::path::Path) -> Result<SharedHttpClient, Failure> {
+    let path = bundle.display();
+    let pem = std::fs::read(bundle).doing(format_args!("cannot read AWS_CA_BUNDLE {path}"))?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    if certificates.doing(format_args!("AWS_CA_BUNDLE {path}"))?.is_empty() {
+        return Err(Failure::new(format_args!("AWS_CA_BUNDLE {path}: there is no certificate in it")));
+    }
+    let context =
+        TlsContext::builder().with_trust_store(TrustStore::empty().with_pem_certificate(pem)).build();
+    Ok(aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .tls_context(context.doing(format_args!("AWS_CA_BUNDLE {path}"))?)
+        .build_https())
+}
+
+/// The client for what is stored of a stream, which has an address of its own.
+pub(crate) async fn archive(
+    config: &SdkConfig,
+    client: &Client,
+    stream: &str,
+) -> Result<aws_sdk_kinesisvideoarchivedmedia::Client, Failure> {
+    let call = client.get_data_endpoint().stream_name(stream).api_name(ApiName::ListFragments);
+    let endpoint = patiently(|| call.clone().send()).await?.data_endpoint;
+    let endpoint = endpoint.ok_or_else(|| Failure::new("GetDataEndpoint names no endpoint"))?;
+    let config = aws_sdk_kinesisvideoarchivedmedia::config::Builder::from(config).endpoint_url(endpoint);
+    Ok(aws_sdk_kinesisvideoarchivedmedia::Client::from_conf(config.build()))
+}
+
+/// Makes a call, and again while there are too many, which the SDK takes for the last word.
+pub(crate) async fn patiently<T, E, F>(mut call: impl FnMut() -> F) -> Result<T, Failure>
+where
+    E: ProvideErrorMetadata + std::error::Error,
+    F: Future<Output = Result<T, E>>,
+{
+    for _ in 1..ATTEMPTS {
+        match call().await {
+            Err(error) if error.code() == Some("ClientLimitExceededException") => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            other => return other.map_err(|error| refused(&error)),
+        }
+    }
+    call().await.map_err(|error| refused(&error))
+}
+
+/// What the service said, or why nobody was reached.
+pub(crate) fn refused<E: ProvideErrorMetadata + std::error::Error>(error: &E) -> Failure {
+    match (error.code(), error.message()) {
+        (Some(code), Some(message)) => Failure::new(format_args!("{code}: {message}")),
+        (Some(code), None) => Failure::new(code),
+        _ => {
+            // The causes, without the Debug form that DisplayErrorContext ends with.
+            let mut said = error.to_string();
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                said = format!("{said}: {error}");
+                cause = error.source();
+            }
+            Failure::new(said)
+        }
+    }
+}
+
+/// Shows on a terminal that something is going on; in a pipe it is silent.
+pub(crate) fn spinner(what: impl Into<std::borrow::Cow<'static, str>>) -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_message(what);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {human_pos} ({elapsed})") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
