@@ -7,20 +7,23 @@ export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
 # What is installed when it is missing: the package, the steps that need it, the reason.
 PACKAGES=(
-    "shellcheck                   scripts                               reads the shell scripts for faults"
-    "jq                           deps,clippy,fuzz                      reads what cargo says of the workspace"
-    "gcc                          deny,clippy,test,doctest,doc,cost,fuzz links Rust programs"
-    "libc6-dev                    deny,clippy,test,doctest,doc,cost,fuzz links Rust programs"
-    "valgrind                     cost                                  counts instructions"
-    "g++                          clippy,fuzz                           compiles libFuzzer"
-    "ffmpeg                       test                                  ffprobe, an independent reader and source"
-    "mkvtoolnix                   test                                  mkvinfo and mkvmerge, independent readers"
-    "gstreamer1.0-tools           test                                  gst-launch-1.0"
-    "gstreamer1.0-plugins-base    test                                  test sources, Opus"
-    "gstreamer1.0-plugins-good    test                                  matroskamux and matroskademux"
-    "gstreamer1.0-plugins-bad     test                                  h264parse, h265parse"
-    "gstreamer1.0-plugins-ugly    test                                  x264enc"
-    "gstreamer1.0-libav           test                                  decoders"
+    "shellcheck                  scripts                                        reads the shell scripts for faults"
+    "jq                          deps,clippy,fuzz,clients                       reads what cargo says of the workspace"
+    "gcc                         deny,clippy,test,doctest,doc,cost,fuzz,clients links Rust programs"
+    "libc6-dev                   deny,clippy,test,doctest,doc,cost,fuzz,clients links Rust programs"
+    "valgrind                    cost                                           counts instructions"
+    "g++                         clippy,fuzz                                    compiles libFuzzer"
+    "ffmpeg                      test                                           ffprobe, an independent reader and source"
+    "mkvtoolnix                  test                                           mkvinfo and mkvmerge, independent readers"
+    "gstreamer1.0-tools          test                                           gst-launch-1.0"
+    "gstreamer1.0-plugins-base   test                                           test sources, Opus"
+    "gstreamer1.0-plugins-good   test                                           matroskamux and matroskademux"
+    "gstreamer1.0-plugins-bad    test                                           h264parse, h265parse"
+    "gstreamer1.0-plugins-ugly   test                                           x264enc"
+    "gstreamer1.0-libav          test                                           decoders"
+    "curl                        clients                                        a client that signs by itself"
+    "python3                     clients                                        boto3 and pytest"
+    "python3-venv                clients                                        their virtual environment"
 )
 # The same for cargo: the tool, its least version, the steps, the reason. Built from source, never downloaded ready.
 CARGO_TOOLS=(
@@ -32,7 +35,7 @@ CARGO_TOOLS=(
 # nextest must not replace itself: the version above is the one in use.
 CARGO_NEXTEST_OPTIONS=(--no-default-features --features default-no-update)
 
-STEPS=(scripts fmt deps deny clippy test doctest doc cost fuzz)
+STEPS=(scripts fmt deps deny clippy test clients doctest doc cost fuzz)
 declare -A ABOUT=(
     [scripts]="shell scripts parse, pass shellcheck and carry the run bit"
     [fmt]="rustfmt has nothing to change"
@@ -40,6 +43,7 @@ declare -A ABOUT=(
     [deny]="bans, licences and sources of deny.toml"
     [clippy]="no warning, on all targets and features"
     [test]="cargo nextest"
+    [clients]="boto3, curl and raw sockets against kvs serve"
     [doctest]="the examples in the documentation"
     [doc]="rustdoc without a warning"
     [cost]="no hot path takes more instructions than its limit"
@@ -65,10 +69,10 @@ END
 }
 
 if [[ -t 1 ]]; then
-    BOLD=$'\e[1m' RED=$'\e[31m' GREEN=$'\e[32m' YELLOW=$'\e[33m' PLAIN=$'\e[0m'
+    COLOUR=yes BOLD=$'\e[1m' RED=$'\e[31m' GREEN=$'\e[32m' YELLOW=$'\e[33m' PLAIN=$'\e[0m'
     export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-always}"
 else
-    BOLD='' RED='' GREEN='' YELLOW='' PLAIN=''
+    COLOUR=no BOLD='' RED='' GREEN='' YELLOW='' PLAIN=''
     export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
 fi
 
@@ -262,6 +266,9 @@ step_test() {
         options+=(--profile ci)
     fi
     if [[ ! -t 1 ]]; then options+=(--cargo-quiet); fi
+    # Tests build and run it as they are run alone: with other features of the crates below it than the workspace has,
+    # which takes minutes once, and more than a test may.
+    cargo build --quiet --package kvs-media --example mkvdump
     cargo nextest run --workspace --all-features "${options[@]}" "${FILTERS[@]}" 2>&1 | tee "$WORK/nextest" || status=$?
     # Without a summary nothing was run: not one test, but one failure.
     summary=$(sed 's/\x1b\[[0-9;]*m//g' "$WORK/nextest" | grep -E '^ *Summary \[' | tail -n 1) || return 1
@@ -272,6 +279,35 @@ step_test() {
     # With a filter, "skipped" is what was not asked for.
     if ((ignored && ${#FILTERS[@]} == 0)); then count skipped "$ignored" "ignored tests"; fi
     return "$status"
+}
+
+step_clients() {
+    local status=0 tests errors failures skipped
+    make_virtual_environment
+    KVS_BINARY=$(cargo build --package kvs-cli --bin kvs --message-format json-render-diagnostics |
+        jq -r 'select(.executable).executable')
+    export KVS_BINARY
+    timeout --foreground --kill-after=10 900 .venv/bin/python -m pytest --quiet --color="$COLOUR" \
+        --junit-xml="$WORK/clients.xml" tests/clients || status=$?
+    # Without a report, or with no test in it, the whole step is the one failure.
+    [[ -e $WORK/clients.xml ]] || return 1
+    number() { grep -oE "<testsuite [^>]*\b$1=\"[0-9]+\"" "$WORK/clients.xml" | grep -oE '[0-9]+"$' | tr -d '"'; }
+    tests=$(number tests) errors=$(number errors) failures=$(number failures) skipped=$(number skipped)
+    if ((tests == 0)); then return 1; fi
+    count passed $((tests - errors - failures - skipped))
+    if ((errors + failures)); then count failed $((errors + failures)); fi
+    if ((skipped)); then count skipped "$skipped" "client tests"; fi
+    return "$status"
+}
+
+# Made again when what is wanted in it has changed.
+make_virtual_environment() {
+    if cmp -s tests/clients/requirements.txt .venv/requirements.txt; then return 0; fi
+    echo "making .venv for the Python clients"
+    rm -rf .venv
+    python3 -m venv .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/clients/requirements.txt
+    cp tests/clients/requirements.txt .venv/requirements.txt
 }
 
 step_doctest() {
@@ -357,7 +393,7 @@ run_step() {
     echo "${BOLD}== $step${PLAIN}: ${ABOUT[$step]}"
     set +e
     case $step in
-    test | doctest | fuzz)
+    test | clients | doctest | fuzz)
         (
             set -e
             "step_$step"
