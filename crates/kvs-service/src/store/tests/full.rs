@@ -1,6 +1,3 @@
-use std::sync::mpsc;
-use std::time::Duration;
-
 use super::super::sim::Fault;
 use super::*;
 
@@ -59,75 +56,4 @@ fn an_upload_whose_segment_failed_does_not_go_on_in_another() {
     let of_the_disk = |(_, result): &(_, _)| matches!(result, Err(AppendError::Disk(_)));
     assert!(answers.len() == 2 && answers.iter().all(of_the_disk), "{answers:?}");
     assert_eq!(numbers(&store, stream), []);
-}
-
-/// A file system of eight megabytes; only root can make one.
-struct SmallDisk(TempFolder);
-
-impl SmallDisk {
-    fn new() -> Option<Self> {
-        let folder = TempFolder::new();
-        let mounted = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
-            .arg(folder.path())
-            .stderr(std::process::Stdio::null())
-            .status();
-        mounted.is_ok_and(|status| status.success()).then_some(Self(folder))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
-    }
-}
-
-fn put_on_threads(store: &Store, stream: StreamId, now: u64) -> Result<Number, AppendError> {
-    let number = store.numbering(stream).unwrap().next(utc(now), 0, false);
-    let mut upload = store.begin(stream, number).unwrap();
-    upload.write(payload(number, 200_000).into(), |_| {});
-    let (sender, answer) = mpsc::channel();
-    upload.commit(commit(number), move |result| sender.send(result).unwrap());
-    answer.recv().unwrap().map(|()| number)
-}
-
-#[test]
-fn a_real_disk_that_is_full_refuses_and_takes_again_when_there_is_space() {
-    // Without root there is the simulated disk above.
-    let Some(disk) = SmallDisk::new() else { return };
-    let data = disk.0.path().join("data");
-    let (store, _) =
-        Store::open(&data, None, &Settings { segment_bytes: 2 << 20, ..Settings::default() }).unwrap();
-    let stream = store.create_stream("one", None, b"").unwrap().id;
-    let mut kept = Vec::new();
-    let mut now = 1_000_000;
-    let refused = loop {
-        now += 1000;
-        match put_on_threads(&store, stream, now) {
-            Ok(number) => kept.push(number),
-            Err(error) => break error,
-        }
-    };
-    assert_eq!(refused, AppendError::Full);
-    assert!(kept.len() > 10, "{}", kept.len());
-    for row in all(&store, stream) {
-        assert_eq!(read(&store, &row).unwrap(), payload(row.number, 200_000));
-    }
-    assert_eq!(numbers(&store, stream), kept);
-    store.expire(stream, kept[kept.len() / 2].server_time().unwrap()).unwrap();
-    // The back-off runs on the shard's clock: ask until it lets one through.
-    let give_up = std::time::Instant::now() + Duration::from_secs(20);
-    let number = loop {
-        now += 1000;
-        match put_on_threads(&store, stream, now) {
-            Ok(number) => break number,
-            Err(error) => assert!(std::time::Instant::now() < give_up, "{error}"),
-        }
-        std::thread::yield_now();
-    };
-    let kept = [&kept[kept.len() / 2..], &[number]].concat();
-    assert_eq!(numbers(&store, stream), kept);
-    drop(store);
-    let (store, _) = Store::open(&data, None, &Settings::default()).unwrap();
-    assert_eq!(numbers(&store, stream), kept);
 }
