@@ -12,7 +12,7 @@ use kvs_media::time::{Monotonic, Utc};
 use kvs_service::ingest::{
     Beginning, Fragment, Indexed, Limits, Moment, Opening, Output, Session, Timecodes,
 };
-use kvs_service::readers::Chunk;
+use kvs_service::readers::{Chunk, header};
 use kvs_wire::{Ack, AckEvent, ErrorId, FragmentNumber};
 use libfuzzer_sys::fuzz_target;
 
@@ -216,9 +216,9 @@ fn check_fragments(call: &Call, mut body: &[u8]) {
 
 /// The fragment as GetMedia gives it is a document with the same frames and tags.
 fn play_back(beginning: &Beginning, bytes: &[u8], frames: &[Indexed]) {
-    let raw: Vec<Bytes> = beginning.tags.iter().map(|tags| tags.raw.clone()).collect();
+    let raw: Vec<u8> = beginning.tags.iter().flat_map(|tags| tags.raw.iter().copied()).collect();
     let chunk = Chunk {
-        header: &beginning.header,
+        header: &header(&beginning.header),
         tags: &raw,
         number: &beginning.number,
         server_time: beginning.server_time,

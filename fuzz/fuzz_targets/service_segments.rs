@@ -11,12 +11,12 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use bytes::Bytes;
 use kvs_media::time::{Monotonic, Utc};
+use kvs_service::keys::{Key, Keyring};
 use kvs_service::random::{Random, RandomError};
 use kvs_service::store::fuzzing::{self, Forger};
-use kvs_service::keys::{Key, Keyring};
 use kvs_service::store::{
-    Between, Commit, Disk, DiskFile, FragmentRow, FrameEntry, FrameIndexWriter, Number,
-    RecordKind, SegmentId, Settings, Store, StoreError, StreamId,
+    Between, Commit, Disk, DiskFile, FragmentRow, FrameEntry, FrameIndexWriter, Number, RecordKind,
+    SegmentId, Settings, Store, StoreError, StreamId,
 };
 use libfuzzer_sys::fuzz_target;
 

@@ -46,7 +46,8 @@ struct World {
 static WORLD: LazyLock<World> = LazyLock::new(|| {
     let pair = KeyPair { access_key_id: KEY.into(), secret_access_key: Secret::new(SECRET.into()) };
     let identities = Identities::new(&Sevens).unwrap().with_key("root", pair).unwrap();
-    let authenticator = Authenticator::new("111122223333", Regions::Any, &Key::new(MASTER), identities).unwrap();
+    let authenticator =
+        Authenticator::new("111122223333", Regions::Any, &Key::new(MASTER), identities).unwrap();
     let now = Timestamp::parse(TIME).unwrap().utc();
     let root = authenticator.identities().root().clone();
     let session = authenticator.issue(&root, Duration::from_secs(600), None, now, &Sevens).unwrap();
