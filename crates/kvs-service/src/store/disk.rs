@@ -6,11 +6,14 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::iter;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
+use rustix::io::Errno;
 
 /// A folder of files with names like `index.redb` and `segments/0000000000000001.seg`.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
@@ -40,6 +43,10 @@ pub trait DiskFile: fmt::Debug + Send + Sync + 'static {
     fn occupied(&self) -> io::Result<u64>;
     /// Reads exactly as many bytes as `out` has.
     fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Where bytes are that may not be zero, in order, before `end`. A disk that does not know says: everywhere.
+    fn written(&self, end: u64) -> io::Result<Vec<Range<u64>>> {
+        Ok(iter::once(0..end).collect())
+    }
     /// Writes all of `bytes`; durable after [`sync`](Self::sync).
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Cuts or extends, with zeros.
@@ -102,6 +109,9 @@ impl Disk for FolderDisk {
     }
 }
 
+/// Holes beyond these are read through.
+const MOST_RANGES: usize = 4096;
+
 #[derive(Debug)]
 struct RealFile(File);
 
@@ -116,6 +126,27 @@ impl DiskFile for RealFile {
 
     fn read_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
         self.0.read_exact_at(out, offset)
+    }
+
+    fn written(&self, end: u64) -> io::Result<Vec<Range<u64>>> {
+        let mut ranges = Vec::new();
+        let mut at = 0;
+        // The cursor is of no use to anybody else: all reads and writes say where.
+        while at < end && ranges.len() < MOST_RANGES {
+            let from = match seek(&self.0, SeekFrom::Data(at)) {
+                Ok(from) => from,
+                Err(Errno::NXIO) => return Ok(ranges),
+                // A file system that does not know.
+                Err(_) => break,
+            };
+            let Ok(hole) = seek(&self.0, SeekFrom::Hole(from)) else { break };
+            ranges.push(from.max(at)..hole.min(end));
+            at = hole.max(from + 1);
+        }
+        if at < end {
+            ranges.push(at..end);
+        }
+        Ok(ranges)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

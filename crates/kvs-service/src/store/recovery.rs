@@ -222,19 +222,24 @@ fn first_damage(
 
 /// Where the bytes of a segment end and the zeros that were allocated begin.
 fn used(segment: &Segment) -> Result<u64, StoreError> {
-    let mut end = segment.file.len().map_err(StoreError::disk("read a segment"))?;
+    let length = segment.file.len().map_err(StoreError::disk("read a segment"))?;
+    let written = segment.file.written(length).map_err(StoreError::disk("read a segment"))?;
     let mut chunk = vec![0; 1 << 18];
-    while end > SEGMENT_HEADER {
-        let start = end.saturating_sub(len64(&chunk)).max(SEGMENT_HEADER);
-        let part = usize::try_from(end - start).ok().and_then(|length| chunk.get_mut(..length));
-        let Some(part) = part else { break };
-        segment.file.read_at(part, start).map_err(StoreError::disk("read a segment"))?;
-        if let Some(last) = part.iter().rposition(|byte| *byte != 0) {
-            let last = start + u64::try_from(last).unwrap_or(0) + 1;
-            // A record's own zeros may be its last bytes: it ends where its header says.
-            return Ok(last.next_multiple_of(ALIGN).max(record_end(segment, last)?));
+    // Most of what was allocated was never written, and need not be read to know it.
+    for range in written.into_iter().rev() {
+        let (mut end, floor) = (range.end, range.start.max(SEGMENT_HEADER));
+        while end > floor {
+            let start = end.saturating_sub(len64(&chunk)).max(floor);
+            let part = usize::try_from(end - start).ok().and_then(|length| chunk.get_mut(..length));
+            let Some(part) = part else { break };
+            segment.file.read_at(part, start).map_err(StoreError::disk("read a segment"))?;
+            if let Some(last) = part.iter().rposition(|byte| *byte != 0) {
+                let last = start + u64::try_from(last).unwrap_or(0) + 1;
+                // A record's own zeros may be its last bytes: it ends where its header says.
+                return Ok(last.next_multiple_of(ALIGN).max(record_end(segment, last)?));
+            }
+            end = start;
         }
-        end = start;
     }
     Ok(SEGMENT_HEADER)
 }

@@ -1,5 +1,8 @@
 //! A segment as a file: made, opened, read at a place, scanned from end to end.
 
+use std::collections::VecDeque;
+use std::iter;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::crypt::{Purpose, Sealer, TAG_BYTES};
@@ -166,7 +169,10 @@ impl Segment {
 
     /// Goes through the records from `offset` to `end`.
     pub(crate) fn scan(&self, offset: u64, end: u64) -> Scan<'_> {
-        Scan { segment: self, at: offset.max(SEGMENT_HEADER), end, window: Vec::new(), window_at: 0 }
+        // Asked before anything is read: what has been read ahead counts as written.
+        let written = self.file.written(end).unwrap_or_else(|_| iter::once(0..end).collect());
+        let at = offset.max(SEGMENT_HEADER);
+        Scan { segment: self, at, end, written: written.into(), window: Vec::new(), window_at: 0 }
     }
 }
 
@@ -203,6 +209,8 @@ pub(crate) struct Scan<'a> {
     segment: &'a Segment,
     at: u64,
     end: u64,
+    /// Where there is something to be read.
+    written: VecDeque<Range<u64>>,
     window: Vec<u8>,
     window_at: u64,
 }
@@ -226,11 +234,28 @@ impl Scan<'_> {
         Ok(self.window.get(start..start.saturating_add(UNIT)))
     }
 
+    /// Where to go on from a place that was never written, or was given back.
+    fn behind_hole(&mut self, at: u64) -> Option<u64> {
+        while self.written.front().is_some_and(|range| range.end <= at) {
+            self.written.pop_front();
+        }
+        let next = self.written.front().map_or(self.end, |range| range.start);
+        // Records stand at multiples of their unit.
+        Some(next / ALIGN * ALIGN).filter(|next| *next > at)
+    }
+
     fn step(&mut self) -> Result<Option<Found>, StoreError> {
         let (segment, end) = (self.segment.id(), self.end);
         let mut damage: Option<u64> = None;
         loop {
             let at = self.at;
+            if let Some(behind) = self.behind_hole(at) {
+                if damage.is_none() {
+                    self.at = behind;
+                    continue;
+                }
+                return Ok(damage.map(|from| Found::Damage(from, at)));
+            }
             let Some(unit) = self.unit(at)? else {
                 return Ok(damage.map(|from| Found::Damage(from, at)));
             };
