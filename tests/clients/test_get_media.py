@@ -111,10 +111,11 @@ def test_each_selector_begins_where_it_says(kvs: Service, stream: str) -> None:
     assert places("FRAGMENT_NUMBER", AfterFragmentNumber=persisted[1]) == [2, 3, 4]
     assert places("FRAGMENT_NUMBER", AfterFragmentNumber=persisted[4]) == []
     assert places("CONTINUATION_TOKEN", ContinuationToken=persisted[2]) == [3, 4]
-    # On a fragment's first frame, within it, between two, before all of them, behind all of them.
+    # On a fragment's first frame, within it, on its last frame, between two, before all of them, behind all of them.
     for time_ms, expected in [
         (start + 2_000, [1, 2, 3, 4]),
         (start + 3_200, [1, 2, 3, 4]),
+        (start + 3_500, [1, 2, 3, 4]),
         (start + 3_900, [2, 3, 4]),
         (start - 1, [0, 1, 2, 3, 4]),
         (start + 60_000, []),
