@@ -113,7 +113,11 @@ pub(crate) async fn serve(
     let mut wire = http.into_parts().io.into_inner();
     match ended {
         Some(Ok(())) => {}
-        Some(Err(error)) => tracing::debug!(%peer, %error, "a connection broke"),
+        Some(Err(error)) => {
+            tracing::debug!(%peer, %error, "a connection broke");
+            // What is no request was not read to its end either.
+            unread.store(true, Ordering::Relaxed);
+        }
         None => {
             // The call is over, and its place at the stream free; the socket stays open, and silent.
             let _ = closing.wait_for(|closing| *closing).await;
