@@ -143,7 +143,7 @@ class Service:
             self.terminated = True
             self.process.send_signal(signal.SIGTERM)
 
-    def is_stopping(self) -> None:
+    def wait_until_stopping(self) -> None:
         """Waits until it takes no connection any more: then all sessions know that it stops."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:

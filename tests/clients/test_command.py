@@ -111,6 +111,24 @@ def test_a_stop_finishes_what_is_open(serve: Callable[..., Service], name: str) 
     assert [chunk.fragment for chunk in get_fragments(service, name, numbers(acks))] == [fragment]
 
 
+def test_a_stop_waits_for_the_end_of_what_is_open_and_begins_nothing(serve: Callable[..., Service], name: str) -> None:
+    service = serve()
+    service.create(name)
+    first, second = media(now_ms(), 2)
+    with open_session(service, name) as session:
+        session.send(header() + tags(first.tags) + cluster(first)[:-100])
+        session.until("BUFFERING")
+        service.terminate()
+        service.wait_until_stopping()
+        session.send(cluster(first)[-100:] + tags(second.tags) + cluster(second))
+        acks = list(session.acks())
+    assert [ack["EventType"] for ack in acks] == ["RECEIVED", "PERSISTED"]
+    service.stop()
+    service.start()
+    assert [row["FragmentNumber"] for row in list_fragments(service, name)] == numbers(acks)
+    assert [chunk.fragment for chunk in get_fragments(service, name, numbers(acks))] == [first]
+
+
 def test_a_killed_service_has_what_it_said_it_has(serve: Callable[..., Service], name: str) -> None:
     service = serve()
     service.create(name)
