@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
+import time
 from collections.abc import Callable
 
 import pytest
@@ -50,3 +52,11 @@ def test_the_command_trusts_it_after_env(kvs: Service, stream: str) -> None:
     env = env_of(kvs)
     assert env["AWS_CA_BUNDLE"] == kvs.ca
     assert stream in services.kvs("streams", env=env).stdout
+
+
+def test_a_connection_that_says_nothing_does_not_hold_up_the_stop(serve: Callable[..., Service]) -> None:
+    service = serve("--tls-self-signed")
+    with socket.create_connection(service.address):
+        started = time.monotonic()
+        service.stop()
+    assert time.monotonic() - started < 3

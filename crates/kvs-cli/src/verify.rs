@@ -59,7 +59,9 @@ impl Verify {
         unreadable.retain(|one| !damage.iter().any(|damage| damage.fragments.contains(one)));
 
         let mut out = std::io::stdout().lock();
-        let places = damage.len() + lost.len() + unreadable.len() + found.unlisted.len();
+        // What was torn off with a run that was killed is dead bytes, and no loss.
+        let costly = damage.iter().filter(|one| !one.fragments.is_empty()).count();
+        let places = costly + lost.len() + unreadable.len() + found.unlisted.len();
         if self.json {
             let fragments = |list: &[(StreamId, _)]| list.iter().map(&fragment).collect::<Vec<_>>();
             let damage: Vec<_> =
@@ -80,12 +82,16 @@ impl Verify {
         } else {
             for one in &damage {
                 let lost: Vec<_> = one.fragments.iter().map(&fragment).collect();
-                let lost = if lost.is_empty() { "nothing that is listed".into() } else { lost.join(", ") };
-                writeln!(
-                    out,
-                    "{}: {} bytes from {} are damaged; lost: {lost}",
-                    one.segment, one.length, one.offset
-                )?;
+                let (segment, length, offset) = (one.segment, one.length, one.offset);
+                if lost.is_empty() {
+                    writeln!(
+                        out,
+                        "{segment}: {length} bytes from {offset} are of no record; nothing is lost"
+                    )?;
+                } else {
+                    let lost = lost.join(", ");
+                    writeln!(out, "{segment}: {length} bytes from {offset} are damaged; lost: {lost}")?;
+                }
             }
             for id in &lost {
                 writeln!(out, "{id}: missing, or its header is damaged")?;

@@ -147,7 +147,9 @@ fn ingest(root: &Path) -> Rows {
     let (sender, answers) = mpsc::channel();
     let row = per_mb("ingest: 20 streams, 480 KiB fragments, durable", bytes, || {
         let begin = |stream: StreamId, step| {
-            store.begin(stream, store.numbering(stream).unwrap().next(now(step), 1, false)).unwrap()
+            store
+                .begin(stream, store.numbering(stream, Utc::EPOCH).unwrap().next(now(step), 1, false))
+                .unwrap()
         };
         let mut uploads: Vec<Option<Upload>> = streams.iter().map(|stream| Some(begin(*stream, 0))).collect();
         let mut done = [0; STREAMS];
@@ -206,7 +208,7 @@ fn latency(root: &Path) -> Rows {
         let due = started + Duration::from_millis(2) * n;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let stream = streams[n as usize % streams.len()];
-        let number = store.numbering(stream).unwrap().next(now(n.into()), 1, false);
+        let number = store.numbering(stream, Utc::EPOCH).unwrap().next(now(n.into()), 1, false);
         let mut upload = store.begin(stream, number).unwrap();
         upload.write(piece.clone(), |_| {});
         let (sender, asked) = (sender.clone(), Instant::now());
@@ -228,7 +230,7 @@ fn fill(folder: &Path, count: u64) {
     let mut under_way = 0;
     for n in 0..count {
         let stream = streams[usize::try_from(n % 10).unwrap()];
-        let number = store.numbering(stream).unwrap().next(now(n * 200), 1, false);
+        let number = store.numbering(stream, Utc::EPOCH).unwrap().next(now(n * 200), 1, false);
         let mut upload = store.begin(stream, number).unwrap();
         upload.write(Bytes::from_static(&[1; 64]), |_| {});
         let sender = sender.clone();

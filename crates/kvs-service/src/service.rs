@@ -75,6 +75,9 @@ pub enum OpenError {
     /// Keys.
     #[error(transparent)]
     Keys(#[from] CryptError),
+    /// Less space for recordings than can be worked with.
+    #[error("recordings need at least {LEAST_SPACE} bytes: max_bytes is too small")]
+    Space,
     /// A stream is described in a way that this version does not know.
     #[error("what is stored of the stream {name:?} cannot be read: {source}")]
     Stream {
@@ -84,6 +87,9 @@ pub enum OpenError {
         source: serde_json::Error,
     },
 }
+
+/// The least that recordings can be told to keep within.
+const LEAST_SPACE: u64 = 32 << 20;
 
 /// The file of those who may call, in the data folder.
 pub const IDENTITIES: &str = "identities.json";
@@ -100,7 +106,15 @@ impl Service {
         let (identities, created) = file::load_or_create(&identities_file, &SystemRandom)?;
         let sessions = keyring.derive("sessions")?;
         let authenticator = Authenticator::new(&config.account.id, Regions::Any, &sessions, identities)?;
-        let (store, recovery) = Store::open_in(folder, keyring, &config.store)?;
+        let mut settings = config.store.clone();
+        if let Some(most) = config.max_bytes {
+            if most < LEAST_SPACE {
+                return Err(OpenError::Space);
+            }
+            // Segments are laid out in advance, and go as a whole: they have to be small beside what there may be.
+            settings.segment_bytes = settings.segment_bytes.min(most / 32);
+        }
+        let (store, recovery) = Store::open_in(folder, keyring, &settings)?;
         let metrics = Metrics::default();
         let (mut stored, mut active) = (Vec::new(), HashMap::new());
         for kept in store.streams() {
@@ -273,9 +287,6 @@ impl Service {
 
     /// What is in memory only is not there for ever.
     pub(crate) fn forget_old(&self, stream: &ActiveStream) {
-        if stream.persists() {
-            return;
-        }
         let limits = &self.config.limits;
         let now = self.clock.monotonic();
         let keep = |bytes: u64| {
@@ -323,5 +334,54 @@ fn refusal_of(error: &StoreError) -> Refusal {
             tracing::error!(%error, "a change cannot be stored");
             Refusal::internal("The change cannot be stored.")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_named_by_its_id_its_alias_or_an_arn() {
+        for (kms_key_id, name) in [
+            ("front", Some("front")),
+            ("alias/front", Some("front")),
+            ("arn:aws:kms:us-west-2:111122223333:key/front", Some("front")),
+            ("arn:aws:kms:us-west-2:111122223333:alias/front", Some("front")),
+            ("alias/aws/kinesisvideo", None),
+            ("arn:aws:kms:us-west-2:111122223333:alias/aws/kinesisvideo", None),
+        ] {
+            assert_eq!(key_of(kms_key_id), name, "{kms_key_id}");
+        }
+    }
+
+    #[test]
+    fn little_space_is_kept_and_not_swept_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { max_bytes: Some(LEAST_SPACE), ..Config::new(folder.path()) };
+        let (service, _) = Service::open(config.clone()).unwrap();
+        let stream = service.store.create_stream("cam", None, b"{}").unwrap().id;
+        let number =
+            service.store.numbering(stream, service.now().utc).unwrap().next(service.now().utc, 1, true);
+        let mut upload = service.store.begin(stream, number).unwrap();
+        upload.write(vec![7; 100_000].into(), |written| assert!(written.is_ok()));
+        let (sender, stored) = std::sync::mpsc::channel();
+        let commit = crate::store::Commit {
+            producer_time: service.now().utc,
+            length_ms: 0,
+            timecode: 0,
+            timecode_scale: 1_000_000,
+            header: bytes::Bytes::new(),
+            tags: bytes::Bytes::new(),
+            frames: crate::store::FrameIndexWriter::new().finish(),
+        };
+        upload.commit(commit, move |result| sender.send(result).unwrap());
+        stored.recv().unwrap().unwrap();
+        service.sweep().unwrap();
+        assert_eq!(service.store.last(stream).unwrap().unwrap().number, number);
+        service.store.close();
+        drop(service);
+        let config = Config { max_bytes: Some(LEAST_SPACE - 1), ..config };
+        assert!(matches!(Service::open(config), Err(OpenError::Space)));
     }
 }

@@ -14,7 +14,7 @@ pub(crate) fn record(data: &Path, times: impl Iterator<Item = Utc>, payload: usi
         Some(stream) => stream,
         None => store.create_stream("cam1", None, b"").unwrap(),
     };
-    let numbering = store.numbering(stream.id).unwrap();
+    let numbering = store.numbering(stream.id, Utc::EPOCH).unwrap();
     let (sender, done) = mpsc::channel();
     let mut count = 0;
     for time in times {

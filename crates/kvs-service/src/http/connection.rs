@@ -92,6 +92,8 @@ pub(crate) async fn serve(
     let mut http = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_timeout)
+        // Whoever has said all may close that half, and still hears the answer.
+        .half_close(true)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(wire), calls);
     let ended = {

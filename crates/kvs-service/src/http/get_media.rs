@@ -158,6 +158,10 @@ impl Source for Reading {
                 return None;
             }
             if self.stream.is_deleted() {
+                // Between two chunks there is room to say so.
+                if !matches!(self.now, Now::Nothing) {
+                    return Some(Err(Broken));
+                }
                 self.fail(FRAGMENT_NOT_FOUND, None);
                 continue;
             }

@@ -62,11 +62,16 @@ impl Service {
                 let _seat = seat;
                 // A frame goes when it is written.
                 let _ = tcp.set_nodelay(true);
+                let limit = service.config.limits.head_timeout;
                 let socket = match tls {
                     None => Socket::Plain(tcp),
                     Some(tls) => {
-                        match tokio::time::timeout(service.config.limits.head_timeout, tls.accept(tcp)).await
-                        {
+                        let mut closes = closed.clone();
+                        let shaken = tokio::select! {
+                            shaken = tokio::time::timeout(limit, tls.accept(tcp)) => shaken,
+                            _ = closes.wait_for(|closing| *closing) => return,
+                        };
+                        match shaken {
                             Ok(Ok(tls)) => Socket::Tls(Box::new(tls)),
                             Ok(Err(error)) => return tracing::debug!(%peer, %error, "no TLS"),
                             Err(_) => return tracing::debug!(%peer, "no TLS in time"),

@@ -13,7 +13,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{EXPECT, HeaderMap};
 use hyper::http::request::Parts;
 use kvs_media::mkv::Header;
-use kvs_media::time::{Monotonic, Timecode};
+use kvs_media::time::{Monotonic, Timecode, Utc};
 use kvs_wire::{Ack, AckEvent, EpochSeconds, ErrorId, Exception, FragmentTimecodeType, headers};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Sleep;
@@ -100,7 +100,8 @@ async fn begin(
     })?;
     let numbering = {
         let (store, id) = (Arc::clone(&service.store), stream.id);
-        let asked = tokio::task::spawn_blocking(move || store.numbering(id)).await;
+        let created = stream.arn.created().unwrap_or(Utc::EPOCH);
+        let asked = tokio::task::spawn_blocking(move || store.numbering(id, created)).await;
         asked.map_err(|_| Refused::new(Exception::InternalFailure, "The store failed."))?
     };
     let numbering = numbering.map_err(|error| {
@@ -422,6 +423,7 @@ impl Ingest {
             header: outgoing,
             tags: tags.iter().flat_map(|tags| tags.raw.iter().copied()).collect(),
             begun: self.service.clock.monotonic(),
+            stored: self.persists,
         });
         let upload = match self.persists.then(|| self.service.store.begin(self.stream.id, number)) {
             Some(Ok(upload)) => Some(upload),
@@ -461,7 +463,7 @@ impl Ingest {
             metrics.put_success.one();
             // What is loose is copied out of the buffers that it came in.
             while open.growing.take_block(true).is_some() {}
-            open.growing.complete(completed);
+            self.stream.live.keep(&open.growing, completed);
             return self.service.forget_old(&self.stream);
         }
         open.write_block(true, &self.blocks);

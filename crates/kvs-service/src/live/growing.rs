@@ -22,6 +22,8 @@ pub(crate) struct Opened {
     /// Its tags, as they were sent.
     pub(crate) tags: Bytes,
     pub(crate) begun: Monotonic,
+    /// It is on its way into the store, and does not stay in memory.
+    pub(crate) stored: bool,
 }
 
 /// A fragment that is coming in, or that has come and is in memory.
@@ -105,6 +107,12 @@ impl Growing {
     /// Bytes so far.
     pub(crate) fn len(&self) -> u64 {
         self.body().end
+    }
+
+    /// What it takes in memory: its bytes, and what goes with the smallest of fragments.
+    pub(crate) fn cost(&self) -> u64 {
+        let around = self.opened.header.len() + self.opened.tags.len() + 1024;
+        self.len().saturating_add(u64::try_from(around).unwrap_or(u64::MAX))
     }
 
     /// What is known since it is complete.

@@ -32,6 +32,8 @@ struct Fragments {
     all: VecDeque<Arc<Growing>>,
     /// The number that was begun last, wherever its fragment is by now.
     last: Option<Number>,
+    /// What those cost that are complete and not on their way into the store.
+    kept: u64,
 }
 
 /// How much of a stream that keeps nothing stays in memory.
@@ -60,7 +62,17 @@ impl Live {
 
     /// A fragment is listed by the store, or it will never be there.
     pub(crate) fn remove(&self, number: Number) {
-        self.fragments().all.retain(|growing| growing.number() != number);
+        let mut fragments = self.fragments();
+        if let Ok(at) = fragments.all.binary_search_by_key(&number, |growing| growing.number()) {
+            fragments.all.remove(at);
+        }
+    }
+
+    /// A fragment is complete, and stays in memory.
+    pub(crate) fn keep(&self, growing: &Growing, completed: Completed) {
+        let mut fragments = self.fragments();
+        growing.complete(completed);
+        fragments.kept = fragments.kept.saturating_add(growing.cost());
     }
 
     /// Wakes whoever waits for something new.
@@ -70,7 +82,7 @@ impl Live {
 
     /// Forgets everything.
     pub(crate) fn clear(&self) {
-        self.fragments().all.clear();
+        *self.fragments() = Fragments::default();
         self.wake();
     }
 
@@ -101,28 +113,96 @@ impl Live {
         self.fragments().all.iter().cloned().collect()
     }
 
-    /// Lets the oldest complete fragments go, until what is left is young and small enough. Says how many bytes are
-    /// left of those that are complete.
+    /// Lets the oldest of those go that are kept in memory, until what is left is young and small enough. Says what is
+    /// left.
     pub(crate) fn forget_old(&self, keep: Keep, now: Monotonic) -> u64 {
         let mut fragments = self.fragments();
-        let mut bytes: u64 = fragments
-            .all
-            .iter()
-            .filter(|growing| growing.completed().is_some())
-            .map(|growing| growing.len())
-            .sum();
-        fragments.all.retain(|growing| {
-            let Some(completed) = growing.completed() else { return true };
-            let stays = bytes <= keep.bytes && now.saturating_since(completed.at) < keep.age;
-            if !stays {
-                bytes = bytes.saturating_sub(growing.len());
-            }
-            stays
-        });
-        bytes
+        while let Some(oldest) = fragments.all.front()
+            && let Some(completed) = oldest.completed().filter(|_| !oldest.opened().stored)
+            && (fragments.kept > keep.bytes || now.saturating_since(completed.at) >= keep.age)
+        {
+            fragments.kept = fragments.kept.saturating_sub(oldest.cost());
+            fragments.all.pop_front();
+        }
+        fragments.kept
     }
 
     fn fragments(&self) -> MutexGuard<'_, Fragments> {
         self.fragments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use kvs_media::time::Utc;
+
+    fn begin(live: &Live, sequence: u64, stored: bool) -> Arc<Growing> {
+        let number = Number { sequence, server_ms: 1, tail: 0 };
+        let growing = live.begin(Opened {
+            number,
+            wire_number: number.to_wire().unwrap(),
+            server_time: Utc::EPOCH,
+            producer_time: Utc::EPOCH,
+            header: Bytes::new(),
+            tags: Bytes::new(),
+            begun: Monotonic::default(),
+            stored,
+        });
+        growing.push(Bytes::from_static(&[7; 1000]));
+        growing
+    }
+
+    fn completed(seconds: u64) -> Completed {
+        Completed { length: Duration::ZERO, frames: 1, at: Monotonic::from_nanos(seconds * 1_000_000_000) }
+    }
+
+    #[test]
+    fn what_is_only_in_memory_goes_by_age_and_by_size_and_what_is_being_stored_stays() {
+        let live = Live::new();
+        let keep = |age: u64, bytes: u64| Keep { age: Duration::from_secs(age), bytes };
+        let now = completed(10).at;
+        for sequence in 0..10 {
+            let growing = begin(&live, sequence, false);
+            live.keep(&growing, completed(sequence));
+        }
+        let cost = live.newest().unwrap().cost();
+        assert_eq!(live.forget_old(keep(8, u64::MAX), now), 7 * cost);
+        assert_eq!(live.forget_old(keep(100, 3 * cost), now), 3 * cost);
+        assert_eq!(live.after(None).unwrap().number().sequence, 7);
+        // One that is open, or on its way into the store, is nobody's to forget.
+        let (open, stored) = (begin(&live, 10, false), begin(&live, 11, true));
+        stored.complete(completed(11));
+        assert_eq!(live.forget_old(keep(0, 0), now), 0);
+        let left: Vec<_> = live.all().iter().map(|growing| growing.number()).collect();
+        assert_eq!(left, [open.number(), stored.number()]);
+        live.remove(stored.number());
+        assert_eq!(live.newest().unwrap().number(), open.number());
+    }
+
+    #[test]
+    fn pieces_become_blocks_and_read_the_same() {
+        let live = Live::new();
+        let growing = begin(&live, 1, false);
+        let mut sent = vec![7; 1000];
+        for piece in 0..40_u8 {
+            let bytes = vec![piece; 9_000];
+            sent.extend_from_slice(&bytes);
+            if growing.push(bytes.into()) {
+                let (_, block) = growing.take_block(false).unwrap();
+                assert_eq!(block.len() % crate::store::BLOCK_BYTES, 0);
+            }
+        }
+        growing.take_block(true).unwrap();
+        assert!(growing.take_block(true).is_none());
+        let (mut at, mut read) = (0, Vec::new());
+        while let Part::Bytes(bytes) = growing.part(at) {
+            at += u64::try_from(bytes.len()).unwrap();
+            read.extend_from_slice(&bytes);
+        }
+        assert!(read == sent && matches!(growing.part(at), Part::Pending));
+        growing.complete(completed(1));
+        assert!(matches!(growing.part(at), Part::End(_)));
     }
 }

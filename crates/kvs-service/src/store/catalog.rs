@@ -37,6 +37,8 @@ pub struct Stream {
     /// The master key that wraps its data key.
     pub key_id: String,
     pub(crate) data_key: Key,
+    /// It was there when this run began.
+    pub(crate) found: bool,
 }
 
 #[derive(Debug, Default)]
@@ -122,7 +124,7 @@ impl Catalog {
             let id = StreamId(id);
             let (name, key_id, wrapped) = decode(&value).map_err(StoreError::malformed("a stream"))?;
             let data_key = keyring.key(&key_id)?.unwrap(wrapped, &bound_to(id))?;
-            streams.add(Stream { id, name, key_id, data_key });
+            streams.add(Stream { id, name, key_id, data_key, found: true });
         }
         Ok(Self {
             base,
@@ -165,6 +167,7 @@ impl Catalog {
             name: name.to_owned(),
             key_id: key_id.to_owned(),
             data_key,
+            found: false,
         }))
     }
 

@@ -8,6 +8,8 @@ use super::number::Number;
 
 /// Numbers of a new session begin at the next multiple (kvs-api 7.1).
 const SESSION_STRIDE: u64 = 1000;
+/// More numbers than a stream ever takes in a second: five sessions may begin, and each skips a thousand.
+const RATE: u64 = 10_000;
 /// What a tail has room for.
 const TAIL_BITS: u32 = 28;
 
@@ -21,12 +23,15 @@ struct Last {
     number: Option<Number>,
     /// Whether this run has given out a number yet.
     resumed: bool,
+    /// When another run may have given out the first.
+    since: Option<Utc>,
 }
 
 impl Numbering {
-    /// Goes on behind what is stored.
-    pub(crate) fn behind(number: Option<Number>) -> Self {
-        Self(Arc::new(Mutex::new(Last { number, resumed: false })))
+    /// Goes on behind what is stored, and behind what was given out by another run: that is not known, for what was
+    /// never stored has numbers too, but there were fewer of them than `RATE` a second since `since`.
+    pub(crate) fn behind(number: Option<Number>, since: Option<Utc>) -> Self {
+        Self(Arc::new(Mutex::new(Last { number, resumed: false, since })))
     }
 
     /// The number of a fragment whose first byte came `now`; `tail` is chance.
@@ -37,6 +42,12 @@ impl Numbering {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // After a start in any case: what was given to fragments that were never finished is not given again.
         let new_session = !std::mem::replace(&mut last.resumed, true) || new_session;
+        // Once in a run, and rounded up to where a session begins.
+        let elapsed = last.since.take().map(|since| now.since(since).unwrap_or_default().as_millis());
+        let floor = elapsed.map(|elapsed| {
+            let rounds = u64::try_from(elapsed).unwrap_or(u64::MAX).saturating_mul(RATE / 1000);
+            (rounds / SESSION_STRIDE * SESSION_STRIDE).saturating_add(RATE).saturating_add(1)
+        });
         let sequence = match last.number {
             None => 1,
             Some(last) if new_session => {
@@ -44,6 +55,7 @@ impl Numbering {
             }
             Some(last) => last.sequence.saturating_add(1),
         };
+        let sequence = sequence.max(floor.unwrap_or(0));
         let now = u64::try_from(now.millis()).unwrap_or(0);
         let server_ms = last.number.map_or(now, |last| last.server_ms.max(now));
         let number = Number { sequence, server_ms, tail: tail & ((1 << TAIL_BITS) - 1) };
@@ -62,8 +74,17 @@ mod tests {
     }
 
     #[test]
+    fn a_run_begins_behind_what_another_may_have_given_out() {
+        let numbering = Numbering::behind(None, Some(utc(0)));
+        let next = |now, new| numbering.next(utc(now), 0, new).sequence;
+        // Five sessions a second for a hundred seconds are half of that.
+        assert_eq!(next(100_000, true), 1_010_001);
+        assert_eq!((next(100_000, false), next(900_000, true)), (1_010_002, 1_011_001));
+    }
+
+    #[test]
     fn a_stream_begins_at_1_and_a_session_at_the_next_thousand() {
-        let numbering = Numbering::behind(None);
+        let numbering = Numbering::behind(None, None);
         let next = |now, new| numbering.clone().next(utc(now), 1 << 28 | 1, new);
         assert_eq!(next(5_000, true), Number { sequence: 1, server_ms: 5_000, tail: 1 });
         assert_eq!(next(6_000, true).sequence, 1001);
@@ -75,14 +96,14 @@ mod tests {
     #[test]
     fn what_was_given_before_a_start_is_not_given_again() {
         let last = Number { sequence: 1003, server_ms: 7_000, tail: 9 };
-        let numbering = Numbering::behind(Some(last));
+        let numbering = Numbering::behind(Some(last), None);
         assert_eq!(numbering.next(utc(1), 0, false), Number { sequence: 2001, server_ms: 7_000, tail: 0 });
         assert_eq!(numbering.next(utc(1), 0, false).sequence, 2002);
     }
 
     #[test]
     fn sessions_in_many_threads_get_no_number_twice() {
-        let numbering = Numbering::behind(None);
+        let numbering = Numbering::behind(None, None);
         let sessions: Vec<_> = (0..4)
             .map(|_| {
                 let numbering = numbering.clone();
@@ -104,7 +125,7 @@ mod tests {
             calls in proptest::collection::vec((-5_000..1_i64 << 42, any::<u32>(), any::<bool>()), 1..50),
         ) {
             let mut last = last.map(|(sequence, server_ms)| Number { sequence, server_ms, tail: 3 });
-            let numbering = Numbering::behind(last);
+            let numbering = Numbering::behind(last, None);
             for (now, tail, new) in calls {
                 let number = numbering.next(utc(now), tail, new);
                 let behind = last.is_none_or(|last| {

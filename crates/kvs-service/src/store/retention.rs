@@ -19,12 +19,16 @@ const AT_ONCE: usize = 1024;
 
 /// Everything of a stream that came before `time` is gone. Says how many fragments.
 pub(crate) fn expire(log: &SegmentLog, stream: StreamId, time: Utc) -> Result<u64, StoreError> {
-    let kept = log.index.list(stream, Between::ServerTimes(time, Utc::from_nanos(i64::MAX)), None, 1)?;
-    // Rows come in order, so that everything up to the last one before it goes.
-    let last = match kept.first() {
-        Some(row) => row.number.previous(),
-        None => log.index.last(stream)?.map(|row| row.number),
-    };
+    // The last row that came before it, and not what lies between that and the next: a fragment that is still coming
+    // in may have its number there.
+    let (mut last, mut from) = (None, Number::FIRST);
+    loop {
+        let page = log.index.list(stream, Between::Numbers(from, Number::LAST), None, AT_ONCE)?;
+        let expired = page.iter().take_while(|row| row.number.server_time() < Some(time));
+        let Some(row) = expired.last() else { break };
+        last = Some(row.number);
+        from = row.number.next();
+    }
     match last {
         Some(last) => remove_up_to(log, &[(stream, last)]),
         None => Ok(0),

@@ -201,8 +201,9 @@ impl Store {
         self.log.catalog.set_metadata(stream, metadata)
     }
 
-    /// What gives out the numbers of a stream, the same for all who ask. Outlives the stream without harm.
-    pub fn numbering(&self, stream: StreamId) -> Result<Numbering, StoreError> {
+    /// What gives out the numbers of a stream that was `created` then, the same for all who ask. Outlives the stream
+    /// without harm.
+    pub fn numbering(&self, stream: StreamId, created: Utc) -> Result<Numbering, StoreError> {
         if let Some(numbering) = self.numberings().get(&stream) {
             return Ok(numbering.clone());
         }
@@ -210,10 +211,9 @@ impl Store {
         let behind = stored.max(self.log.index.floor(stream));
         let mut numberings = self.numberings();
         // Asked under the lock: what is deleted from here on is taken out again.
-        if self.log.catalog.stream(stream).is_none() {
-            return Err(StoreError::NoStream(stream));
-        }
-        Ok(numberings.entry(stream).or_insert_with(|| Numbering::behind(behind)).clone())
+        let found = self.log.catalog.stream(stream).ok_or(StoreError::NoStream(stream))?.found;
+        let since = found.then_some(created);
+        Ok(numberings.entry(stream).or_insert_with(|| Numbering::behind(behind, since)).clone())
     }
 
     fn numberings(&self) -> MutexGuard<'_, HashMap<StreamId, Numbering>> {

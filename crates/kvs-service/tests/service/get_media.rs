@@ -285,3 +285,19 @@ async fn all_streams_together_have_no_more_in_memory_than_they_may() {
     assert_eq!(got(&client, "two", earliest).await.len(), 1);
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_goes_in_the_middle_of_a_fragment_cuts_its_readers_off() {
+    let running = Running::start().await;
+    let client = running.client();
+    let arn = client.create("cam", 24).await;
+    let mut put = client.put("cam").await;
+    put.send(&Body::new(1).fragment(BASE, &[b"half of it"])).await;
+    put.event().await;
+    let mut get = client.get("cam", json!({ "StartSelectorType": "NOW" })).await;
+    get.until(|all| all.ends_with(b"half of it")).await;
+    client.ok(Operation::DeleteStream, json!({ "StreamARN": arn })).await;
+    // No document of an error in the middle of a cluster.
+    assert_eq!(get.all().await.len(), 0);
+    running.stop().await;
+}

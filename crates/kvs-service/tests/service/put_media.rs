@@ -5,6 +5,7 @@ use std::time::Duration;
 use kvs_wire::AckEvent::{Buffering, Error, Idle, Persisted, Received};
 use kvs_wire::{ErrorId, Operation};
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 
 use super::client::ABSOLUTE;
 use super::media::{BASE, Body};
@@ -295,5 +296,35 @@ async fn a_session_whose_producer_has_come_again_ends_when_it_is_silent() {
     assert_eq!((last.event, last.error()), (Error, Some(ErrorId(4011))));
     new.finish().await;
     assert_eq!(new.acks().await.len(), 3);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_producer_that_closes_its_half_hears_the_rest() {
+    let running = Running::start().await;
+    let client = running.client();
+    client.create("cam", 24).await;
+    let mut put = client.put("cam").await;
+    put.send(&Body::new(1).fragment(BASE, &[b"key"])).await;
+    put.finish().await;
+    put.wire.tcp.shutdown().await.unwrap();
+    let events: Vec<_> = put.acks().await.into_iter().map(|ack| ack.event).collect();
+    assert_eq!(events, [Buffering, Received, Persisted]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_of_what_was_never_stored_do_not_come_again_after_a_start() {
+    let mut running = Running::start().await;
+    running.client().create("cam", 0).await;
+    let mut numbers = Vec::new();
+    for _ in 0..2 {
+        let mut put = running.client().put("cam").await;
+        put.send(&Body::new(1).fragment(BASE, &[b"key"])).await;
+        put.finish().await;
+        numbers.push(put.acks().await[0].fragment_number.clone().unwrap().to_string());
+        running = Running::on(running.stop().await, |_| {}).await;
+    }
+    assert!(numbers[0] < numbers[1], "{numbers:?}");
     running.stop().await;
 }

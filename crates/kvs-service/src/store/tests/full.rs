@@ -40,7 +40,7 @@ fn an_upload_whose_segment_failed_does_not_go_on_in_another() {
     let (disk, dice) = (SimDisk::default(), Dice::new(8));
     let (store, _) = open(&disk, &dice, &small());
     let stream = store.create_stream("one", None, b"").unwrap().id;
-    let number = store.numbering(stream).unwrap().next(utc(1_000), 0, false);
+    let number = store.numbering(stream, Utc::EPOCH).unwrap().next(utc(1_000), 0, false);
     let mut upload = store.begin(stream, number).unwrap();
     upload.write(Bytes::from_static(b"first half"), |result| assert!(result.is_ok()));
     store.turn(Monotonic::default());

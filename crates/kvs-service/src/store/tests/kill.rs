@@ -35,7 +35,7 @@ fn write_until_killed(folder: &Path) {
 type Answer = (StreamId, Number, Result<(), AppendError>);
 
 fn write_next(store: &Store, stream: StreamId, answers: &mpsc::Sender<Answer>) {
-    let number = store.numbering(stream).unwrap().next(utc(1_800_000_000_000), 9, false);
+    let number = store.numbering(stream, Utc::EPOCH).unwrap().next(utc(1_800_000_000_000), 9, false);
     let mut upload = store.begin(stream, number).unwrap();
     let bytes = payload(number, 20_000 + number.sequence as usize % 90_000);
     for piece in bytes.chunks(30_000) {

@@ -100,7 +100,7 @@ fn answer<T: Send + 'static>(
 
 /// Puts one fragment and waits for it, without threads.
 fn put(store: &Store, stream: StreamId, now: u64, length: usize) -> (Number, Result<(), AppendError>) {
-    let number = store.numbering(stream).unwrap().next(utc(now), 7, false);
+    let number = store.numbering(stream, Utc::EPOCH).unwrap().next(utc(now), 7, false);
     let answers = Answers::default();
     let mut upload = store.begin(stream, number).unwrap();
     for piece in payload(number, length).chunks(10_000) {

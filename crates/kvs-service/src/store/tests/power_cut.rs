@@ -31,7 +31,7 @@ fn work(store: &Store, dice: &Dice, world: &mut World, clock: &mut u64, disk: &S
         match dice.below(14) {
             0..=5 if !streams.is_empty() => {
                 let stream = streams[dice.below(streams.len() as u64) as usize].id;
-                let Ok(numbering) = store.numbering(stream) else { continue };
+                let Ok(numbering) = store.numbering(stream, Utc::EPOCH) else { continue };
                 let number = numbering.next(utc(*clock), dice.below(1 << 28) as u32, dice.below(9) == 0);
                 let upload = store.begin(stream, number).unwrap();
                 let length = if dice.below(10) == 0 { 70_000 } else { dice.below(9_000) as usize };

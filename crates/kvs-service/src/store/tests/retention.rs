@@ -35,7 +35,7 @@ fn what_expired_is_gone_at_once_gives_its_space_back_and_never_returns() {
     assert_eq!(store.first(one).unwrap(), None);
     assert_eq!(store.last(one).unwrap(), None);
     // Numbers go on behind what has gone.
-    assert!(store.numbering(one).unwrap().next(utc(1), 0, false) > rows[29].number);
+    assert!(store.numbering(one, Utc::EPOCH).unwrap().next(utc(1), 0, false) > rows[29].number);
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn too_many_bytes_take_the_oldest_of_all_streams() {
 fn a_deleted_stream_can_be_read_by_nobody_and_gives_its_space_back() {
     let (store, one, two, disk, dice) = filled();
     let rows = all(&store, one);
-    let (before, held) = (store.occupied().unwrap(), store.numbering(one).unwrap());
+    let (before, held) = (store.occupied().unwrap(), store.numbering(one, Utc::EPOCH).unwrap());
     let in_flight = held.next(utc(2_000_000), 0, false);
     let upload = store.begin(one, in_flight).unwrap();
     store.delete_stream(one).unwrap();
@@ -75,12 +75,32 @@ fn a_deleted_stream_can_be_read_by_nobody_and_gives_its_space_back() {
     let again = store.create_stream("one", None, b"").unwrap().id;
     assert_ne!(again, one);
     // A session that still holds the old one's numbering goes on with it, and nobody is given it again.
-    assert!(matches!(store.numbering(one), Err(StoreError::NoStream(_))));
+    assert!(matches!(store.numbering(one, Utc::EPOCH), Err(StoreError::NoStream(_))));
     assert!(held.next(utc(1), 0, true) > in_flight);
-    assert_eq!(store.numbering(again).unwrap().next(utc(1), 0, true).sequence, 1);
+    assert_eq!(store.numbering(again, Utc::EPOCH).unwrap().next(utc(1), 0, true).sequence, 1);
     drop(store);
     let (store, _) = open(&disk.after_power_cut(|_| 0), &dice, &Settings { rebuild_index: true, ..small() });
     assert_eq!(all(&store, one).len() + all(&store, again).len(), 0);
     assert_eq!(all(&store, two).len(), 30);
     assert!(store.verify().unwrap().is_sound());
+}
+
+#[test]
+fn a_fragment_that_is_coming_in_is_not_expired_by_a_later_one_that_is_stored() {
+    let (disk, dice) = (SimDisk::default(), Dice::new(3));
+    let (store, _) = open(&disk, &dice, &small());
+    let stream = store.create_stream("one", None, b"").unwrap().id;
+    let numbering = store.numbering(stream, Utc::EPOCH).unwrap();
+    // An older session has begun a fragment; a newer one has stored one.
+    let number = numbering.next(utc(1_000_000), 0, true);
+    let mut upload = store.begin(stream, number).unwrap();
+    upload.write(Bytes::from_static(b"still coming"), |written| assert!(written.is_ok()));
+    put(&store, stream, 1_001_000, 10).1.unwrap();
+    // The hour before all of it is over.
+    assert_eq!(store.expire(stream, utc(900_000)).unwrap(), 0);
+    let answers = Answers::default();
+    upload.commit(commit(number), answer(&answers, "commit"));
+    store.turn(Monotonic::default());
+    assert_eq!(answers.lock().unwrap()[..], [("commit", Ok(()))]);
+    assert_eq!(numbers(&store, stream).len(), 2);
 }

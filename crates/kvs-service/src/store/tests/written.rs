@@ -44,7 +44,7 @@ fn store() -> (Arc<Store>, StreamId, SimDisk, Arc<Dice>) {
 }
 
 fn begin(store: &Store, stream: StreamId, now: u64) -> Upload {
-    store.begin(stream, store.numbering(stream).unwrap().next(utc(now), 5, false)).unwrap()
+    store.begin(stream, store.numbering(stream, Utc::EPOCH).unwrap().next(utc(now), 5, false)).unwrap()
 }
 
 /// Lengths around the border of a block, among others' pieces, and more than is staged at once.
