@@ -52,6 +52,8 @@ pub(crate) struct Catalog {
     keyring: Keyring,
     random: Arc<dyn Random>,
     streams: RwLock<Streams>,
+    /// One change of a stream at a time. Whoever only looks one up never waits for the disk.
+    changing: Mutex<()>,
     segments: Mutex<std::ops::Range<u64>>,
     store_key: Key,
 }
@@ -131,6 +133,7 @@ impl Catalog {
             keyring,
             random,
             streams: RwLock::new(streams),
+            changing: Mutex::default(),
             segments: Mutex::new(0..0),
             store_key,
         })
@@ -150,8 +153,8 @@ impl Catalog {
         let master = self.keyring.key(key_id)?;
         let data_key = Key::generate(&*self.random)?;
         // Held over the commit: two streams of one name cannot both pass.
-        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
-        if streams.by_name.contains_key(name) {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.named(name).is_some() {
             return Err(StoreError::NameTaken(name.to_owned()));
         }
         let id = self.take_ids(NEXT_STREAM, 1)?;
@@ -162,6 +165,7 @@ impl Catalog {
             transaction.open_table(METADATA)?.insert(id, metadata)?;
             Ok(())
         })?;
+        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
         Ok(streams.add(Stream {
             id: StreamId(id),
             name: name.to_owned(),
@@ -173,14 +177,15 @@ impl Catalog {
 
     /// From here on nobody can read what the stream recorded: its key is no more.
     pub(crate) fn delete(&self, id: StreamId) -> Result<(), StoreError> {
-        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(stream) = streams.by_id.get(&id).cloned() else { return Err(StoreError::NoStream(id)) };
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let stream = self.stream(id).ok_or(StoreError::NoStream(id))?;
         self.base.write(|transaction| {
             transaction.open_table(STREAMS)?.remove(id.0)?;
             transaction.open_table(METADATA)?.remove(id.0)?;
             transaction.open_table(WATERMARKS)?.remove(id.0)?;
             Ok(())
         })?;
+        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
         streams.by_id.remove(&id);
         streams.by_name.remove(&stream.name);
         Ok(())
@@ -211,8 +216,8 @@ impl Catalog {
     }
 
     pub(crate) fn set_metadata(&self, id: StreamId, metadata: &[u8]) -> Result<(), StoreError> {
-        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
-        if !streams.by_id.contains_key(&id) {
+        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.stream(id).is_none() {
             return Err(StoreError::NoStream(id));
         }
         self.base.write(|transaction| {

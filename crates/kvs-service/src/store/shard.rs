@@ -23,8 +23,30 @@ use super::segment::Segment;
 use crate::keys::{CryptError, Key};
 use crate::random::Random;
 
-/// Told once whether the bytes are where they should be.
-pub(crate) type Done<T> = Box<dyn FnOnce(Result<T, AppendError>) + Send>;
+/// Told once whether the bytes are where they should be; also when whoever should tell it is gone.
+pub(crate) struct Done<T>(Option<Tell<T>>);
+
+type Tell<T> = Box<dyn FnOnce(Result<T, AppendError>) + Send>;
+
+impl<T> Done<T> {
+    pub(crate) fn new(tell: impl FnOnce(Result<T, AppendError>) + Send + 'static) -> Self {
+        Self(Some(Box::new(tell)))
+    }
+
+    pub(crate) fn tell(mut self, result: Result<T, AppendError>) {
+        if let Some(tell) = self.0.take() {
+            tell(result);
+        }
+    }
+}
+
+impl<T> Drop for Done<T> {
+    fn drop(&mut self) {
+        if let Some(tell) = self.0.take() {
+            tell(Err(AppendError::Closed));
+        }
+    }
+}
 
 /// What an upload asks of its shard. One upload's jobs come in order.
 pub(crate) enum Job {
@@ -135,13 +157,13 @@ impl Shard {
                 Job::Block { upload, first, stream, number, payload, done } => {
                     match self.block(upload, first, &stream, number, &payload, now) {
                         Ok((writing, written)) => writing.staged_done.push((written, done)),
-                        Err(error) => done(Err(error)),
+                        Err(error) => done.tell(Err(error)),
                     }
                 }
                 Job::Commit { upload, first, stream, number, commit, done } => {
                     match self.commit(upload, first, &stream, number, &commit, now) {
                         Ok((writing, row)) => writing.pending.push((row, done)),
-                        Err(error) => done(Err(error)),
+                        Err(error) => done.tell(Err(error)),
                     }
                 }
                 Job::Abort { upload } => self.forget(upload),
@@ -399,7 +421,7 @@ impl Writing {
         }
         self.staged.clear();
         for (written, done) in self.staged_done.drain(..) {
-            done(self.failed.clone().map_or(Ok(written), Err));
+            done.tell(self.failed.clone().map_or(Ok(written), Err));
         }
     }
 
@@ -417,13 +439,13 @@ impl Writing {
         }
         let pending = std::mem::take(&mut self.pending);
         if let Some(error) = &self.failed {
-            pending.into_iter().for_each(|(_, done)| done(Err(error.clone())));
+            pending.into_iter().for_each(|(_, done)| done.tell(Err(error.clone())));
             return;
         }
         let (rows, dones): (Vec<_>, Vec<_>) = pending.into_iter().unzip();
         self.rows.extend_from_slice(&rows);
         for (result, done) in index.insert(&rows, self.durable).into_iter().zip(dones) {
-            done(result);
+            done.tell(result);
         }
     }
 
@@ -456,15 +478,6 @@ impl Job {
             Self::Abort { .. } | Self::Close => 0,
         }
     }
-
-    /// Whoever waits for it learns that it will not be done.
-    fn refuse(self) {
-        match self {
-            Self::Block { done, .. } => done(Err(AppendError::Closed)),
-            Self::Commit { done, .. } => done(Err(AppendError::Closed)),
-            Self::Abort { .. } | Self::Close => {}
-        }
-    }
 }
 
 /// The thread of a shard: ends when it is told to close or when nobody can send any more.
@@ -487,7 +500,8 @@ pub(crate) fn run(mut shard: Shard, jobs: &Receiver<Job>) {
         shard.batch(batch.drain(..), Monotonic::from_nanos(now));
     }
     shard.close();
-    jobs.try_iter().for_each(Job::refuse);
+    // Whoever waits for what is left learns that it will not be done.
+    jobs.try_iter().for_each(drop);
 }
 
 /// A fragment on its way in. Dropped without a commit, it never was.
@@ -514,7 +528,7 @@ impl Upload {
     ) {
         let first = !std::mem::replace(&mut self.begun, true);
         let stream = Arc::clone(&self.stream);
-        let done = Box::new(done);
+        let done = Done::new(done);
         self.send(Job::Block { upload: self.id, first, stream, number: self.number, payload, done });
     }
 
@@ -523,14 +537,13 @@ impl Upload {
         let first = !self.begun;
         self.begun = false;
         let stream = Arc::clone(&self.stream);
-        let (commit, done) = (Box::new(commit), Box::new(done));
+        let (commit, done) = (Box::new(commit), Done::new(done));
         self.send(Job::Commit { upload: self.id, first, stream, number: self.number, commit, done });
     }
 
     fn send(&self, job: Job) {
-        if let Err(refused) = self.shard.send(job) {
-            refused.0.refuse();
-        }
+        // A job that nobody takes tells so when it is dropped.
+        let _ = self.shard.send(job);
     }
 }
 

@@ -143,6 +143,12 @@ impl Store {
         Ok(())
     }
 
+    /// Whether all its threads are at work.
+    pub fn is_alive(&self) -> bool {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        !threads.iter().any(JoinHandle::is_finished)
+    }
+
     /// Seals what is open and writes what is in memory. Uploads that were not committed by now are gone.
     pub fn close(&self) {
         self.log.close();
