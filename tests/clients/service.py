@@ -33,6 +33,7 @@ control_calls_per_stream = 100000
 control_calls = 100000
 describe_calls = 100000
 put_media_calls = 100000
+put_media_fragments = 100000
 get_media_calls = 100000
 fragment_metadata_points = 10000000
 fragment_media_points = 10000000

@@ -119,6 +119,7 @@ table! {
         replaced_idle: Span,
         put_media_calls: u32,
         put_media_bytes: Size,
+        put_media_fragments: u32,
         get_media_readers: usize,
         get_media_calls: u32,
         get_media_bytes: Size,

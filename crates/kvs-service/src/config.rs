@@ -72,6 +72,9 @@ pub struct Limits {
     pub put_media_calls: u32,
     /// Bytes a second of a PutMedia session.
     pub put_media_bytes: u64,
+    /// Fragments a second of a PutMedia session. AWS documents five, and not what becomes of more; this is what a
+    /// recording that is sent afterwards may have.
+    pub put_media_fragments: u32,
     /// Readers of a stream at a time.
     pub get_media_readers: usize,
     /// Calls of GetMedia a second on a stream.
@@ -120,6 +123,7 @@ impl Default for Limits {
             replaced_idle: Duration::from_secs(5),
             put_media_calls: aws::PUT_MEDIA_CALLS_PER_SECOND,
             put_media_bytes: aws::PUT_MEDIA_BYTES_PER_SECOND,
+            put_media_fragments: 100,
             get_media_readers: aws::GET_MEDIA_CONNECTIONS,
             get_media_calls: aws::GET_MEDIA_CALLS_PER_SECOND,
             get_media_bytes: aws::GET_MEDIA_BYTES_PER_SECOND,
@@ -134,7 +138,8 @@ impl Default for Limits {
             connections: 20_000,
             head_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
-            body_bytes: 1 << 20,
+            // A thousand fragment numbers.
+            body_bytes: 256 << 10,
             stall_timeout: Duration::from_secs(60),
             stop_timeout: Duration::from_secs(10),
         }

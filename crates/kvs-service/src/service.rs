@@ -1,6 +1,7 @@
 //! The rooms of the service, joined: what a request is done with, whatever brought it.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -224,9 +225,13 @@ impl Service {
             }
             Change::Delete(arn) => {
                 if let Some(active) = self.stream_by_arn(arn) {
-                    self.store.delete_stream(active.id)?;
-                    self.catalog_mut().active.remove(arn.name());
+                    // Its sessions end before its key goes, so that they hear the reason.
                     active.delete();
+                    if let Err(error) = self.store.delete_stream(active.id) {
+                        self.revive(&active);
+                        return Err(error);
+                    }
+                    self.catalog_mut().active.remove(arn.name());
                     self.unretained
                         .fetch_sub(active.unretained.swap(0, Ordering::Relaxed), Ordering::Relaxed);
                     self.metrics.forget(arn.name());
@@ -237,6 +242,14 @@ impl Service {
         Ok(())
     }
 
+    /// A stream that could not be deleted goes on, without those who were at it.
+    fn revive(&self, gone: &ActiveStream) {
+        let mut catalog = self.catalog_mut();
+        let Some(stream) = catalog.streams.get_by_arn(&gone.arn).cloned() else { return };
+        let fresh = ActiveStream::new(&stream, gone.id, Arc::clone(&gone.metrics));
+        catalog.active.insert(stream.name().clone(), Arc::new(fresh));
+    }
+
     /// Removes what is older than its stream keeps it, and what is more than the disk is meant to hold.
     pub(crate) fn sweep(&self) -> Result<(), StoreError> {
         let streams: Vec<_> = {
@@ -245,7 +258,9 @@ impl Service {
             catalog.streams.iter().filter_map(|stream| Some((stream.clone(), active(stream)?))).collect()
         };
         for (stream, active) in &streams {
-            self.expire(stream, active)?;
+            if let Err(error) = self.expire(stream, active) {
+                tracing::warn!(stream = %stream.name(), %error, "what has expired cannot be removed now");
+            }
         }
         if let Some(most) = self.config.max_bytes {
             let removed = self.store.shrink(most)?;
@@ -288,18 +303,37 @@ impl Service {
     /// What is in memory only is not there for ever.
     pub(crate) fn forget_old(&self, stream: &ActiveStream) {
         let limits = &self.config.limits;
-        let now = self.clock.monotonic();
-        let keep = |bytes: u64| {
-            let left = stream.live.forget_old(Keep { age: limits.unretained, bytes }, now);
-            let before = stream.unretained.swap(left, Ordering::Relaxed);
-            let all = self.unretained.fetch_add(left, Ordering::Relaxed).wrapping_add(left);
-            self.unretained.fetch_sub(before, Ordering::Relaxed);
-            (left, all.wrapping_sub(before))
-        };
-        let (left, all) = keep(limits.unretained_bytes);
-        if all > limits.unretained_total_bytes {
-            keep(left.saturating_sub(all - limits.unretained_total_bytes));
+        let keep = Keep { age: limits.unretained, bytes: limits.unretained_bytes };
+        self.account(stream, stream.live.forget_old(keep, self.clock.monotonic()));
+        if self.unretained.load(Ordering::Relaxed) > limits.unretained_total_bytes {
+            self.forget_oldest(limits.unretained_total_bytes / 10 * 9);
         }
+    }
+
+    /// The oldest of all streams go, until there is room for a while.
+    fn forget_oldest(&self, most: u64) {
+        let streams: Vec<_> = self.catalog().active.values().cloned().collect();
+        let oldest = |at: usize| {
+            let oldest = streams.get(at).and_then(|stream: &Arc<ActiveStream>| stream.live.oldest());
+            oldest.map(|oldest| Reverse((oldest, at)))
+        };
+        let mut heap: BinaryHeap<_> = (0..streams.len()).filter_map(oldest).collect();
+        while self.unretained.load(Ordering::Relaxed) > most
+            && let Some(Reverse((_, at))) = heap.pop()
+            && let Some(stream) = streams.get(at)
+        {
+            self.account(stream, stream.live.forget_oldest());
+            heap.extend(oldest(at));
+        }
+    }
+
+    /// A stream has so much in memory only.
+    fn account(&self, stream: &ActiveStream, left: u64) {
+        // One that was deleted has nothing, whoever adds to it at this moment.
+        let left = if stream.is_deleted() { 0 } else { left };
+        let before = stream.unretained.swap(left, Ordering::Relaxed);
+        self.unretained.fetch_add(left, Ordering::Relaxed);
+        self.unretained.fetch_sub(before, Ordering::Relaxed);
     }
 
     fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {

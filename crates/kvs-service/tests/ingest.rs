@@ -448,13 +448,14 @@ fn the_head_of_a_cluster_is_too_long_in_whatever_pieces_it_comes() {
 }
 
 #[test]
-fn without_retention_nothing_is_persisted_and_without_acks_nothing_is_said() {
+fn without_retention_nothing_is_persisted_and_without_acks_only_a_refusal_is_said() {
     let mut driver = Driver::new(Opening { persists: false, ..OPENING });
     driver.bytes(&good().bytes, 0);
     assert_eq!((driver.session.storing(), driver.call.stored.len()), (0, 1));
     let mut driver = Driver::new(Opening { acks: false, ..OPENING });
     driver.bytes(&good().cluster(0).bytes, 0);
-    assert!(driver.call.acks.is_empty() && driver.call.closed && driver.call.stored.len() == 2);
+    assert_eq!(driver.call.acks, [(AckEvent::Error, Some(-BASE), Some(ErrorId(4004)))]);
+    assert!(driver.call.closed && driver.call.stored.len() == 2);
 }
 
 #[test]

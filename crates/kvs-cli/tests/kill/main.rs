@@ -31,6 +31,7 @@ control_calls = 100000
 control_calls_per_stream = 100000
 describe_calls = 100000
 put_media_calls = 100000
+put_media_fragments = 100000
 fragment_metadata_points = 1000000
 fragment_media_points = 1000000
 ";

@@ -376,6 +376,10 @@ impl Listing {
                 }
             }
         }
+        if self.service.is_stopping() {
+            // A cut tells that this was not all.
+            return Some(None);
+        }
         let number = self.fragments.pop_front()?;
         Some(Some(match self.open(&number).await {
             Ok(Some((reader, beginning))) => {

@@ -30,7 +30,8 @@ pub(crate) async fn answer(
 ) -> Result<Response<Body>, Refused> {
     let (parts, body) = request.into_parts();
     let unknown = |refusal: auth::Refusal| {
-        tracing::info!(peer = %connection.peer, %operation, why = %refusal, "not authenticated");
+        // Strangers would fill the log.
+        tracing::debug!(peer = %connection.peer, %operation, why = %refusal, "not authenticated");
         Refused::from(refusal)
     };
     let authentication = authenticate(service, &parts).map_err(unknown)?;

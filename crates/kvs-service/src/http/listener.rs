@@ -33,7 +33,8 @@ impl Service {
     ) -> io::Result<()> {
         let place = connection::Place { local: listener.local_addr()?, secure: tls.is_some() };
         let tls = tls.map(TlsAcceptor::from);
-        let seats = Arc::new(Semaphore::new(self.config.limits.connections));
+        let seats = self.config.limits.connections.clamp(1, Semaphore::MAX_PERMITS);
+        let seats = Arc::new(Semaphore::new(seats));
         let (closing, closed) = watch::channel(false);
         let mut connections = JoinSet::new();
         let sweeper = tokio::spawn(sweep(Arc::clone(&self)));
@@ -87,7 +88,7 @@ impl Service {
         // Whoever is refused now knows that all sessions are told.
         drop(listener);
         let ended = async { while connections.join_next().await.is_some() {} };
-        let patience = self.config.limits.stop_timeout + LAST_ACKS;
+        let patience = self.config.limits.stop_timeout.saturating_add(LAST_ACKS);
         if tokio::time::timeout(patience, ended).await.is_err() {
             tracing::warn!(connections = connections.len(), "connections are cut off");
             connections.shutdown().await;

@@ -31,7 +31,11 @@ pub(crate) async fn answer(
     let (method, path) = (&parts.method, parts.uri.path());
     let reads = matches!(*method, Method::GET | Method::HEAD);
     match path {
-        "/health" if reads => typed(TEXT, b"ok\n".to_vec()),
+        "/health" if reads && service.store.is_alive() => typed(TEXT, b"ok\n".to_vec()),
+        "/health" if reads => said(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "A thread of the store has ended: start the service again.\n",
+        ),
         "/metrics" if reads => metrics(service, connection, &parts),
         "/credentials" if *method == Method::GET => credentials(service, &parts),
         "/faults" if service.config.allow_faults => faults(service, connection, method, body).await,

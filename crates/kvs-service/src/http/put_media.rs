@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -29,11 +30,18 @@ use crate::random::{Random as _, SystemRandom};
 use crate::rates::Pace;
 use crate::readers;
 use crate::service::Service;
-use crate::store::{AppendError, Commit, FrameEntry, FrameIndexWriter, Number, Numbering, Upload};
+use crate::store::{
+    AppendError, Commit, FrameEntry, FrameIndexWriter, Number, Numbering, StoreError, Upload,
+};
 use crate::stream::{ActiveStream, Notice, Producing};
 
 /// Blocks of a session that are on their way to the disk; with as many the producer waits.
 const BLOCKS_ON_THE_WAY: usize = 8;
+
+/// So much is taken before it is asked whether the producer is too fast: there may be a thousand fragments in it.
+const SLICE: usize = 16 << 10;
+/// A producer that says nothing for so long is not in the middle of something.
+const QUIET: Duration = Duration::from_secs(1);
 
 const ARCHIVAL_ERROR: ErrorId = ErrorId(5001);
 const INTERNAL_ERROR: ErrorId = ErrorId(5000);
@@ -89,9 +97,6 @@ async fn begin(
     headers: &HeaderMap,
 ) -> Result<Ingest, Refused> {
     let opening = opening(headers, stream.persists())?;
-    if service.is_stopping() {
-        return Err(Refused::new(Exception::ServiceUnavailable, "The service stops."));
-    }
     let (mail, notices) = mpsc::unbounded_channel();
     let limits = &service.config.limits;
     let place = stream.produce(limits.put_media_sessions, mail.clone()).ok_or_else(|| {
@@ -104,7 +109,14 @@ async fn begin(
         let asked = tokio::task::spawn_blocking(move || store.numbering(id, created)).await;
         asked.map_err(|_| Refused::new(Exception::InternalFailure, "The store failed."))?
     };
+    // Told to stop before this session could hear it.
+    if service.is_stopping() {
+        return Err(Refused::new(Exception::ServiceUnavailable, "The service stops."));
+    }
     let numbering = numbering.map_err(|error| {
+        if matches!(error, StoreError::NoStream(_)) {
+            return Refused::no_stream();
+        }
         tracing::error!(stream = %stream.name(), %error, "no fragment numbers");
         Refused::new(Exception::InternalFailure, "The store failed.")
     })?;
@@ -117,9 +129,12 @@ async fn begin(
         session: Session::new(opening, session, now).refusing(faults.error_ack),
         persists: opening.persists,
         pace: Pace::new(limits.put_media_bytes),
+        fragment_pace: Pace::new(u64::from(limits.put_media_fragments)),
         resume: None,
+        replaced: false,
         stop_by: None,
         body: None,
+        rest: Bytes::new(),
         first: None,
         out: Vec::new(),
         acks: VecDeque::new(),
@@ -175,11 +190,16 @@ struct Ingest {
     persists: bool,
     /// The media; none once nothing more is taken.
     body: Option<Incoming>,
+    /// What came and was not taken yet.
+    rest: Bytes,
     /// What came of asking for the body before the response.
     first: Option<Result<Bytes, Broken>>,
     pace: Pace,
+    fragment_pace: Pace,
     /// The producer was faster than it may be, and goes on here.
     resume: Option<Monotonic>,
+    /// The producer has begun another session.
+    replaced: bool,
     /// The service stops, and waits no longer than this.
     stop_by: Option<Monotonic>,
     out: Vec<Output>,
@@ -242,6 +262,7 @@ impl Source for Ingest {
             match self.event(now).await {
                 Event::Notice(notice) => self.notice(notice),
                 Event::Media(mut bytes) => {
+                    self.rest = bytes.split_off(SLICE.min(bytes.len()));
                     if let Some((_, after)) = self.faults.end {
                         let left = after.saturating_sub(self.media);
                         bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
@@ -266,15 +287,29 @@ impl Source for Ingest {
                     self.carry_out();
                     return Some(Err(Broken));
                 }
-                Event::Room => {}
+                Event::Room => self.session.read_on(self.service.clock.monotonic()),
                 Event::Time => {
                     let now = self.service.clock.monotonic();
-                    self.resume = self.resume.filter(|resume| *resume > now);
+                    if self.resume.take_if(|resume| *resume <= now).is_some() {
+                        self.session.read_on(now);
+                    }
+                    if self.blocks.available_permits() == 0 {
+                        // It is the disk that is silent.
+                        self.session.read_on(now);
+                    }
                     self.session.poll(now, &mut self.out);
+                    if self.abandoned().is_some_and(|abandoned| abandoned <= now) {
+                        self.session.interrupt(&mut self.out);
+                    }
                     if self.stop_by.is_some_and(|stop_by| stop_by <= now) {
                         self.stop_by = None;
-                        // A cluster of open size is as complete as it will be.
-                        self.session.finish(&mut self.out);
+                        let quiet = QUIET.min(self.service.config.limits.stop_timeout / 2);
+                        if now.saturating_since(self.received) >= quiet {
+                            // A cluster of open size is as complete as it will be.
+                            self.session.finish(&mut self.out);
+                        } else {
+                            self.session.interrupt(&mut self.out);
+                        }
                     }
                 }
             }
@@ -287,10 +322,14 @@ impl Ingest {
     /// Waits for whatever comes first.
     async fn event(&mut self, now: Monotonic) -> Event {
         let due = self.acks.front().map(|(due, _)| *due);
-        let deadline = [self.session.deadline(), self.resume, self.stop_by, due].into_iter().flatten().min();
+        let deadlines = [self.session.deadline(), self.resume, self.stop_by, self.abandoned(), due];
+        let deadline = deadlines.into_iter().flatten().min();
         let timer = self.timer.until(deadline, now, &self.service);
         let reads = self.resume.is_none();
         let full = self.blocks.available_permits() == 0;
+        if reads && !full && !self.rest.is_empty() {
+            return Event::Media(std::mem::take(&mut self.rest));
+        }
         if let Some(first) = self.first.take() {
             return first.map_or(Event::Broken, Event::Media);
         }
@@ -314,6 +353,18 @@ impl Ingest {
         }
     }
 
+    /// The producer goes on when so many bytes more are within what it may.
+    fn slow_down(&mut self, bytes: u64, now: Monotonic) {
+        self.resume = self.resume.max(self.pace.spend(bytes, now));
+    }
+
+    /// When a session is over whose producer has begun another one. Its connection is, most likely; what is open in it
+    /// is sent again in the other.
+    fn abandoned(&self) -> Option<Monotonic> {
+        let idle = self.service.config.limits.replaced_idle;
+        (self.replaced && !self.closed).then(|| self.received.saturating_add(idle))
+    }
+
     /// Media came in.
     fn media(&mut self, bytes: &Bytes) {
         let now = self.service.now();
@@ -321,7 +372,7 @@ impl Ingest {
         self.media = self.media.saturating_add(length);
         self.received = now.clock;
         self.stream.metrics.put_bytes.add(length);
-        self.resume = self.pace.spend(length, now.clock);
+        self.slow_down(length, now.clock);
         let (numbering, mut first) = (&self.numbering, self.fragments == 0);
         self.session.bytes(
             bytes,
@@ -353,7 +404,7 @@ impl Ingest {
                 self.session.failed(&number, id, &mut self.out);
             }
             Notice::Deleted => self.session.fail(STREAM_NOT_ACTIVE, &mut self.out),
-            Notice::Replaced => self.session.hurry(self.service.config.limits.replaced_idle),
+            Notice::Replaced => self.replaced = true,
             Notice::Stop => {
                 let now = self.service.clock.monotonic();
                 self.stop_by = Some(now.saturating_add(self.service.config.limits.stop_timeout));
@@ -376,9 +427,8 @@ impl Ingest {
                 Output::Bytes(bytes) => {
                     if let Some(open) = &mut self.open
                         && open.growing.push(bytes)
-                        && self.persists
                     {
-                        open.write_block(false, &self.blocks);
+                        open.settle(false, &self.blocks);
                     }
                 }
                 Output::Frame(frame) => self.index(&frame),
@@ -387,7 +437,7 @@ impl Ingest {
                 Output::Ack(ack) => self.ack(&ack),
                 Output::Close => {
                     self.closed = true;
-                    self.body = None;
+                    (self.body, self.rest) = (None, Bytes::new());
                 }
             }
         }
@@ -415,6 +465,8 @@ impl Ingest {
             self.place.replace_older();
         }
         self.fragments += 1;
+        let now = self.service.clock.monotonic();
+        self.resume = self.resume.max(self.fragment_pace.spend(1, now));
         let growing = self.stream.live.begin(Opened {
             number,
             wire_number,
@@ -422,7 +474,7 @@ impl Ingest {
             producer_time,
             header: outgoing,
             tags: tags.iter().flat_map(|tags| tags.raw.iter().copied()).collect(),
-            begun: self.service.clock.monotonic(),
+            begun: now,
             stored: self.persists,
         });
         let upload = match self.persists.then(|| self.service.store.begin(self.stream.id, number)) {
@@ -461,18 +513,19 @@ impl Ingest {
         let completed = Completed { length: fragment.length, frames: fragment.frames, at: now };
         if !self.persists {
             metrics.put_success.one();
-            // What is loose is copied out of the buffers that it came in.
-            while open.growing.take_block(true).is_some() {}
+            open.settle(true, &self.blocks);
             self.stream.live.keep(&open.growing, completed);
             return self.service.forget_old(&self.stream);
         }
-        open.write_block(true, &self.blocks);
+        open.settle(true, &self.blocks);
         open.growing.complete(completed);
         let number = open.growing.number();
         let wire_number = open.growing.opened().wire_number.clone();
         let (stream, service, mail) =
             (Arc::clone(&self.stream), Arc::clone(&self.service), self.mail.clone());
+        let permit = Arc::clone(&self.blocks).try_acquire_owned().ok();
         let stored = move |result: Result<(), AppendError>| {
+            drop(permit);
             // From here on readers find it in the store, or nowhere.
             stream.live.remove(number);
             stream.live.wake();
@@ -485,6 +538,9 @@ impl Ingest {
         };
         let Some(upload) = open.upload.take() else { return stored(Err(AppendError::Expired)) };
         let opened = open.growing.opened();
+        // Header and tags go to the disk with each fragment, and count as what comes in does.
+        let around = opened.header.len().saturating_add(opened.tags.len());
+        self.slow_down(u64::try_from(around).unwrap_or(u64::MAX), now);
         let commit = Commit {
             producer_time: opened.producer_time,
             length_ms: u32::try_from(fragment.length.as_millis()).unwrap_or(u32::MAX),
@@ -509,6 +565,7 @@ impl Ingest {
             self.stream.metrics.put_error_acks.one();
             tracing::info!(
                 stream = %self.stream.name(),
+                peer = %self.connection.peer,
                 error = ack.error().map_or(0, |id| id.0),
                 "a session is refused"
             );
@@ -539,10 +596,11 @@ impl Drop for Ingest {
 }
 
 impl Open {
-    /// Hands what has come over to the store: whole blocks, or all of it at the `last`.
-    fn write_block(&mut self, last: bool, blocks: &Arc<Semaphore>) {
-        let Some(upload) = &mut self.upload else { return };
+    /// Makes blocks of what has come, and hands them over to the store, if it is to go there: whole ones, or all at the
+    /// `last`. What stays in memory is copied out of the buffers that it came in.
+    fn settle(&mut self, last: bool, blocks: &Arc<Semaphore>) {
         let Some((piece, block)) = self.growing.take_block(last) else { return };
+        let Some(upload) = &mut self.upload else { return };
         // One more than may be is no harm: the producer is not read from before there is room.
         let permit = Arc::clone(blocks).try_acquire_owned().ok();
         let growing = Arc::clone(&self.growing);

@@ -5,6 +5,7 @@ use kvs_wire::{ErrorId, tags};
 
 use super::Limits;
 
+pub(super) const NOT_READ: ErrorId = ErrorId(4000);
 pub(super) const TOO_LARGE: ErrorId = ErrorId(4001);
 pub(super) const TOO_LONG: ErrorId = ErrorId(4002);
 pub(super) const TOO_OLD: ErrorId = ErrorId(4003);

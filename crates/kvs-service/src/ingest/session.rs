@@ -359,9 +359,18 @@ impl Session {
         }
     }
 
-    /// From now on it ends after a shorter silence.
-    pub fn hurry(&mut self, idle: Duration) {
-        self.limits.idle = self.limits.idle.min(idle);
+    /// It was not read for a while: that was no silence of the producer.
+    pub fn read_on(&mut self, now: Monotonic) {
+        (self.last_byte, self.last_idle_ack) = (now, now);
+    }
+
+    /// Nothing more is taken, although more may come: a fragment that is open has to be sent again elsewhere.
+    pub fn interrupt(&mut self, out: &mut Vec<Output>) {
+        match self.open {
+            Some(_) => self.fail(refusal::NOT_READ, out),
+            None if !self.ended => self.close(out),
+            None => {}
+        }
     }
 
     /// Time went by: idle acks, and the ends that time brings.
@@ -612,7 +621,8 @@ impl Session {
     }
 
     fn ack(&self, ack: Ack, out: &mut Vec<Output>) {
-        if self.opening.acks {
+        // A session that is refused says why, also to a producer that wants to hear nothing else.
+        if self.opening.acks || ack.event == AckEvent::Error {
             out.push(Output::Ack(ack));
         }
     }

@@ -43,6 +43,19 @@ pub(crate) struct Keep {
     pub(crate) bytes: u64,
 }
 
+impl Fragments {
+    fn oldest(&self) -> Option<Monotonic> {
+        let oldest = self.all.front().filter(|oldest| !oldest.opened().stored)?;
+        oldest.completed().map(|completed| completed.at)
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.all.pop_front() {
+            self.kept = self.kept.saturating_sub(oldest.cost());
+        }
+    }
+}
+
 impl Live {
     pub(crate) fn new() -> Self {
         Self { fragments: Mutex::default(), tick: watch::Sender::default() }
@@ -117,12 +130,24 @@ impl Live {
     /// left.
     pub(crate) fn forget_old(&self, keep: Keep, now: Monotonic) -> u64 {
         let mut fragments = self.fragments();
-        while let Some(oldest) = fragments.all.front()
-            && let Some(completed) = oldest.completed().filter(|_| !oldest.opened().stored)
-            && (fragments.kept > keep.bytes || now.saturating_since(completed.at) >= keep.age)
+        while let Some(oldest) = fragments.oldest()
+            && (fragments.kept > keep.bytes || now.saturating_since(oldest) >= keep.age)
         {
-            fragments.kept = fragments.kept.saturating_sub(oldest.cost());
-            fragments.all.pop_front();
+            fragments.forget_oldest();
+        }
+        fragments.kept
+    }
+
+    /// When the oldest of those was complete.
+    pub(crate) fn oldest(&self) -> Option<Monotonic> {
+        self.fragments().oldest()
+    }
+
+    /// Lets the oldest of those go. Says what is left.
+    pub(crate) fn forget_oldest(&self) -> u64 {
+        let mut fragments = self.fragments();
+        if fragments.oldest().is_some() {
+            fragments.forget_oldest();
         }
         fragments.kept
     }

@@ -40,6 +40,7 @@ impl Running {
             control_calls: 10_000,
             describe_calls: 10_000,
             put_media_calls: 1_000,
+            put_media_fragments: 1_000,
             get_media_calls: 1_000,
             ..config.limits
         };
