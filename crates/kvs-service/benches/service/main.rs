@@ -1,0 +1,98 @@
+//! The service through its listener, in figures, beside what the machine does in the same minute.
+//! `cargo bench -p kvs-service --bench service [-- NAME...]`, with names such as `b1`.
+//!
+//! The service is a child process on core 0, and CPU and RSS are those of that process; the load comes from this one,
+//! on core 1. `KVS_BENCH_SECONDS`, `KVS_BENCH_PRODUCERS` (a list), `KVS_BENCH_FRAGMENTS` and `KVS_BENCH_FOLDER` change
+//! what is done; nginx and curl are measured where they are installed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+
+mod child;
+#[allow(dead_code)]
+#[path = "../../tests/service/client.rs"]
+mod client;
+mod load;
+#[allow(dead_code)]
+#[path = "../../tests/service/media.rs"]
+mod media;
+mod peers;
+mod rows;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+fn main() {
+    descriptors();
+    match std::env::var(child::ROLE).as_deref() {
+        Ok("serve") => {
+            pin(0);
+            return child::serve();
+        }
+        Ok("fill") => return child::fill(),
+        _ => pin(1),
+    }
+    let root = std::env::var_os("KVS_BENCH_FOLDER")
+        .map_or_else(|| concat!(env!("CARGO_TARGET_TMPDIR"), "/service").into(), PathBuf::from);
+    let _ = std::fs::remove_dir_all(&root);
+    std::fs::create_dir_all(&root).unwrap();
+    let names = std::env::args().skip(1).filter(|name| !name.starts_with('-'));
+    let names: Vec<String> = names.map(|name| name.to_ascii_lowercase()).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(rows::all(&root, |name| names.is_empty() || names.iter().any(|wanted| wanted == name)));
+    let _ = std::fs::remove_dir_all(&root);
+}
+
+/// The whole process, and what it starts, on one core.
+fn pin(core: usize) {
+    let mut cores = rustix::thread::CpuSet::new();
+    cores.set(core);
+    // A machine of one core has no other.
+    let _ = rustix::thread::sched_setaffinity(None, &cores);
+}
+
+/// A thousand connections are more than a shell allows by default.
+fn descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// How long something is measured.
+fn seconds() -> Duration {
+    Duration::from_secs(number("KVS_BENCH_SECONDS", 10))
+}
+
+/// Says a row at once, with the load of the machine.
+fn row(name: &str, value: &str) {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{name:<64} {value}  [load {load}]").unwrap();
+}
+
+/// CPU of a process in milliseconds: user and system, and those of its children that have ended.
+fn cpu(process: &str) -> [f64; 4] {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(process).join("stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    [11, 12, 13, 14].map(|field: usize| fields[field].parse::<f64>().unwrap() * 10.0)
+}
+
+/// A list of figures in its middle, and its ends.
+fn middle(values: &mut [f64]) -> String {
+    values.sort_unstable_by(f64::total_cmp);
+    let last = values.len() - 1;
+    format!("{:.3} ({:.3} to {:.3})", values[last / 2], values[0], values[last])
+}
+
+fn percentiles(times: &mut [Duration]) -> String {
+    times.sort_unstable();
+    let Some(last) = times.len().checked_sub(1) else { return "none".to_owned() };
+    let at = |part: usize| times[last * part / 100];
+    format!("p50 {:.2?}, p99 {:.2?}, max {:.2?} of {}", at(50), at(99), at(100), times.len())
+}

@@ -1,0 +1,133 @@
+//! What the machine does with the same bytes in the same minute.
+
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+
+use crate::child::Server;
+use crate::client::{ABSOLUTE, Client};
+use crate::load::Target;
+use crate::{cpu, middle, percentiles, row};
+
+/// AES-GCM, and the disk.
+pub(crate) fn calibrate(root: &Path) {
+    let mut block = vec![7_u8; 64 << 10];
+    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[1; 32]).unwrap());
+    let mut seals: Vec<f64> = (0..5)
+        .map(|_| {
+            let started = Instant::now();
+            for _ in 0..2_000 {
+                let nonce = Nonce::assume_unique_for_key([0; 12]);
+                let _ = key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut block).unwrap();
+            }
+            started.elapsed().as_secs_f64() * 1e3 / (2_000.0 * 65_536.0 / 1e6)
+        })
+        .collect();
+    row("calibration: AES-256-GCM, 64 KiB", &format!("{} ms/MB", middle(&mut seals)));
+    let file = std::fs::File::create(root.join("calibration")).unwrap();
+    let bytes = vec![7; 256 << 10];
+    let mut syncs: Vec<Duration> = (0..50_u64)
+        .map(|at| {
+            file.write_all_at(&bytes, at * bytes.len() as u64).unwrap();
+            let started = Instant::now();
+            file.sync_data().unwrap();
+            started.elapsed()
+        })
+        .collect();
+    row("calibration: fdatasync of 256 KiB", &percentiles(&mut syncs));
+}
+
+/// Milliseconds of CPU that curl needs to send a file to the service, if it is there.
+pub(crate) fn curl(server: &Server, stream: &str, file: &Path) -> Option<f64> {
+    let client = &server.tls.client;
+    let mut command = Command::new("curl");
+    command.args([
+        "-sS",
+        "-f",
+        "-o",
+        "/dev/null",
+        "-X",
+        "POST",
+        "-H",
+        "Expect:",
+        "-H",
+        "Transfer-Encoding: chunked",
+    ]);
+    command.arg("--cacert").arg(server.folder.join("tls-ca.pem")).arg("-T").arg(file);
+    for (name, value) in client.signed("/putMedia", &[("x-amzn-stream-name", stream), ABSOLUTE], b"") {
+        command.arg("-H").arg(format!("{name}: {value}"));
+    }
+    let before = cpu("self");
+    let status = command.arg(format!("https://{}/putMedia", client.address)).status().ok()?;
+    assert!(status.success(), "curl: {status}");
+    let after = cpu("self");
+    Some(after[2] + after[3] - before[2] - before[3])
+}
+
+/// nginx on core 0, which receives and discards.
+pub(crate) struct Nginx {
+    child: Child,
+    pub(crate) plain: Target,
+    pub(crate) tls: Target,
+}
+
+impl Nginx {
+    /// With the certificate of the service; none when there is no nginx.
+    pub(crate) fn start(server: &Server) -> Option<Self> {
+        let [plain, tls] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+        let folder = server.folder.display();
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|what| format!("{what}_temp_path {folder}/nginx-{what};"))
+            .concat();
+        let config = format!(
+            "daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr crit;
+            events {{ worker_connections 8192; }}
+            http {{
+                {temporary} access_log off; client_max_body_size 0; keepalive_timeout 1h;
+                keepalive_requests 1000000; lingering_time 1d; lingering_timeout 1h;
+                server {{
+                    listen {plain}; listen {tls} ssl; ssl_protocols TLSv1.3;
+                    ssl_certificate {folder}/tls-cert.pem; ssl_certificate_key {folder}/tls-key.pem;
+                    location / {{ return 200; }}
+                }}
+            }}"
+        );
+        let file = server.folder.join("nginx.conf");
+        std::fs::File::create(&file).unwrap().write_all(config.as_bytes()).unwrap();
+        let nginx = ["/usr/sbin/nginx", "/usr/local/bin/nginx", "/usr/bin/nginx"];
+        let nginx = nginx.into_iter().find(|nginx| Path::new(nginx).exists())?;
+        let mut command = Command::new("taskset");
+        command.args(["-c", "0", nginx, "-c"]).arg(&file).stderr(Stdio::null());
+        let child = command.spawn().ok()?;
+        let target = |address: SocketAddr, tls| Target {
+            client: Client { address, keys: server.plain.client.keys.clone() },
+            tls,
+        };
+        let nginx = Self { child, plain: target(plain, None), tls: target(tls, server.tls.tls.clone()) };
+        let patience = Instant::now() + Duration::from_secs(5);
+        while TcpStream::connect(plain).is_err() {
+            if Instant::now() > patience {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(nginx)
+    }
+
+    pub(crate) fn cpu(&self) -> f64 {
+        let [user, system, ..] = cpu(&self.child.id().to_string());
+        user + system
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
