@@ -181,9 +181,8 @@ pub(crate) async fn producers(
         wires.push(target.put(stream).await.0);
     }
     let begin = tokio::time::Instant::now();
-    let apart = if film.every.is_zero() { film.period } else { film.every };
     for (at, wire) in wires.into_iter().enumerate() {
-        let start = begin + apart.mul_f64(at as f64 / streams.len() as f64);
+        let start = begin + film.period.mul_f64(at as f64 / streams.len() as f64);
         tasks.spawn(produce(wire, Arc::clone(film), start, Arc::clone(tally)));
     }
     tasks

@@ -142,7 +142,7 @@ async fn bulk_ingest(server: &Server) {
     if nginx.is_none() {
         row("calibration: nginx is missing", "");
     }
-    let size = (seconds().as_secs() as i64 * 25).clamp(25, 250);
+    let size = (seconds().as_secs() as i64 * 50).clamp(50, 500);
     let megabytes = film.bytes() * size as f64 / 1e6;
     let kib = Some(64 << 10);
     for (what, tls, at_once, chunk) in [

@@ -12,6 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::connection;
+use super::inlet::Inlet;
 use super::wire::Socket;
 use crate::service::Service;
 
@@ -69,7 +70,7 @@ impl Service {
                     Some(tls) => {
                         let mut closes = closed.clone();
                         let shaken = tokio::select! {
-                            shaken = tokio::time::timeout(limit, tls.accept(tcp)) => shaken,
+                            shaken = tokio::time::timeout(limit, tls.accept(Inlet::new(tcp))) => shaken,
                             _ = closes.wait_for(|closing| *closing) => return,
                         };
                         match shaken {
