@@ -16,6 +16,7 @@ use rustls_pki_types::pem::PemObject as _;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsConnector;
 
+use crate::Meter;
 use crate::client::{Client, Keys};
 use crate::load::Target;
 
@@ -30,6 +31,7 @@ pub(crate) const FILLED_EVERY_MS: i64 = 200;
 /// A service that runs.
 pub(crate) struct Server {
     child: Child,
+    meter: Meter,
     _stdin: ChildStdin,
     pub(crate) folder: PathBuf,
     pub(crate) plain: Target,
@@ -61,6 +63,7 @@ impl Server {
         let stdin = child.stdin.take().unwrap();
         Self {
             _stdin: stdin,
+            meter: Meter::new(child.id()),
             child,
             folder: folder.to_owned(),
             plain: target(plain, None),
@@ -69,10 +72,9 @@ impl Server {
         }
     }
 
-    /// User and system, in milliseconds.
+    /// Milliseconds of CPU so far.
     pub(crate) fn cpu(&self) -> f64 {
-        let [user, system, ..] = crate::cpu(&self.child.id().to_string());
-        user + system
+        self.meter.cpu()
     }
 
     /// Resident memory in bytes.

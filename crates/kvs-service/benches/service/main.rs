@@ -18,6 +18,9 @@ mod media;
 mod peers;
 mod rows;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -76,11 +79,29 @@ fn row(name: &str, value: &str) {
     writeln!(out, "{name:<64} {value}  [load {load}]").unwrap();
 }
 
-/// CPU of a process in milliseconds: user and system, and those of its children that have ended.
-fn cpu(process: &str) -> [f64; 4] {
-    let stat = std::fs::read_to_string(Path::new("/proc").join(process).join("stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    [11, 12, 13, 14].map(|field: usize| fields[field].parse::<f64>().unwrap() * 10.0)
+/// CPU of a process, to the nanosecond: that of its threads, and of those that have ended by now.
+pub(crate) struct Meter {
+    process: String,
+    threads: RefCell<HashMap<OsString, f64>>,
+}
+
+impl Meter {
+    fn new(process: impl ToString) -> Self {
+        Self { process: process.to_string(), threads: RefCell::default() }
+    }
+
+    /// Milliseconds since its start.
+    fn cpu(&self) -> f64 {
+        let mut threads = self.threads.borrow_mut();
+        for thread in std::fs::read_dir(Path::new("/proc").join(&self.process).join("task")).unwrap() {
+            let thread = thread.unwrap();
+            // One that ends at this moment has been seen before.
+            let Ok(text) = std::fs::read_to_string(thread.path().join("schedstat")) else { continue };
+            let nanos: f64 = text.split(' ').next().unwrap().parse().unwrap();
+            threads.insert(thread.file_name(), nanos / 1e6);
+        }
+        threads.values().sum()
+    }
 }
 
 /// A list of figures in its middle, and its ends.

@@ -12,7 +12,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use crate::child::Server;
 use crate::client::{ABSOLUTE, Client};
 use crate::load::Target;
-use crate::{cpu, middle, percentiles, row};
+use crate::{Meter, middle, percentiles, row};
 
 /// AES-GCM, and the disk.
 pub(crate) fn calibrate(root: &Path) {
@@ -62,16 +62,23 @@ pub(crate) fn curl(server: &Server, stream: &str, file: &Path) -> Option<f64> {
     for (name, value) in client.signed("/putMedia", &[("x-amzn-stream-name", stream), ABSOLUTE], b"") {
         command.arg("-H").arg(format!("{name}: {value}"));
     }
-    let before = cpu("self");
+    let before = of_children();
     let status = command.arg(format!("https://{}/putMedia", client.address)).status().ok()?;
     assert!(status.success(), "curl: {status}");
-    let after = cpu("self");
-    Some(after[2] + after[3] - before[2] - before[3])
+    Some(of_children() - before)
+}
+
+/// CPU of processes that were waited for, in milliseconds.
+fn of_children() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    [13, 14].map(|field: usize| fields[field].parse::<f64>().unwrap() * 10.0).iter().sum()
 }
 
 /// nginx on core 0, which receives and discards.
 pub(crate) struct Nginx {
     child: Child,
+    meter: Meter,
     pub(crate) plain: Target,
     pub(crate) tls: Target,
 }
@@ -108,7 +115,12 @@ impl Nginx {
             client: Client { address, keys: server.plain.client.keys.clone() },
             tls,
         };
-        let nginx = Self { child, plain: target(plain, None), tls: target(tls, server.tls.tls.clone()) };
+        let nginx = Self {
+            meter: Meter::new(child.id()),
+            child,
+            plain: target(plain, None),
+            tls: target(tls, server.tls.tls.clone()),
+        };
         let patience = Instant::now() + Duration::from_secs(5);
         while TcpStream::connect(plain).is_err() {
             if Instant::now() > patience {
@@ -120,8 +132,7 @@ impl Nginx {
     }
 
     pub(crate) fn cpu(&self) -> f64 {
-        let [user, system, ..] = cpu(&self.child.id().to_string());
-        user + system
+        self.meter.cpu()
     }
 }
 

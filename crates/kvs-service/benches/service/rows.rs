@@ -13,7 +13,7 @@ use crate::child::{self, Server};
 use crate::client::Wire;
 use crate::load::{Film, Shared, Target, bulk, producers};
 use crate::peers::{self, Nginx};
-use crate::{cpu, middle, number, percentiles, row, seconds};
+use crate::{Meter, middle, number, percentiles, row, seconds};
 
 /// What comes before a measurement: connections, the first fragments.
 const WARM: Duration = Duration::from_secs(4);
@@ -58,17 +58,13 @@ async fn create(server: &Server, count: usize, prefix: &str) -> Vec<String> {
     names
 }
 
-fn own_cpu() -> f64 {
-    let [user, system, ..] = cpu("self");
-    user + system
-}
-
 /// CPU of a process over the time that is measured, and what this one used of its core.
 async fn over_time(of: impl Fn() -> f64) -> (f64, String) {
-    let (before, own, started) = (of(), own_cpu(), Instant::now());
+    let this = Meter::new("self");
+    let (before, own, started) = (of(), this.cpu(), Instant::now());
     sleep(seconds()).await;
     let wall = started.elapsed().as_secs_f64();
-    let load = (own_cpu() - own) / wall / 10.0;
+    let load = (this.cpu() - own) / wall / 10.0;
     ((of() - before) / wall, format!("load generator at {load:.0} %"))
 }
 
