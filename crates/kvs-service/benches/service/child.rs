@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, mpsc};
@@ -163,17 +164,29 @@ fn now() -> Utc {
 /// Starts the process that fills streams with small fragments, and dies.
 pub(crate) fn run_fill(folder: &Path) {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.envs([(ROLE, "fill".as_ref()), (DATA, folder.as_os_str())]).status().unwrap();
+    let status = child.envs([(ROLE, "fill".as_ref()), (DATA, folder.as_os_str())]).status().unwrap();
+    assert!(status.signal().is_some(), "{status}");
 }
 
 pub(crate) fn fill() {
     let (store, _) = Store::open(&data(), None, &Settings::default()).unwrap();
     let streams = FILLED.map(|name| store.stream_named(name).unwrap().id);
-    let (sender, answers) = mpsc::channel();
-    let mut under_way = 0;
-    for n in 0..crate::rows::fragments() {
-        let stream = streams[n as usize % streams.len()];
-        let millis = FILLED_FROM * 1000 + (n as usize / streams.len()) as i64 * FILLED_EVERY_MS;
+    let (sender, answers) = mpsc::sync_channel(4000);
+    let (mut stored, mut under_way) = (0, 0);
+    for n in 0_usize.. {
+        while under_way == 4000 || stored + under_way >= crate::rows::fragments() {
+            if stored >= crate::rows::fragments() {
+                std::process::abort();
+            }
+            under_way -= 1;
+            match answers.recv().unwrap() {
+                Ok(()) => stored += 1,
+                // It refuses what the index cannot take in time.
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+        let millis = FILLED_FROM * 1000 + (n / streams.len()) as i64 * FILLED_EVERY_MS;
+        let stream = streams[n % streams.len()];
         let number = store.numbering(stream).unwrap().next(Utc::from_millis(millis).unwrap(), 1, false);
         let mut upload = store.begin(stream, number).unwrap();
         upload.write(Bytes::from_static(&[1; 64]), |_| {});
@@ -189,11 +202,5 @@ pub(crate) fn fill() {
         let sender = sender.clone();
         upload.commit(commit, move |result| sender.send(result).unwrap());
         under_way += 1;
-        if under_way == 4000 {
-            under_way -= 1;
-            answers.recv().unwrap().unwrap();
-        }
     }
-    answers.iter().take(under_way).for_each(|result| result.unwrap());
-    std::process::abort();
 }

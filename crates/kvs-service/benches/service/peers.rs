@@ -42,9 +42,9 @@ pub(crate) fn calibrate(root: &Path) {
     row("calibration: fdatasync of 256 KiB", &percentiles(&mut syncs));
 }
 
-/// Milliseconds of CPU that curl needs to send a file to the service, if it is there.
-pub(crate) fn curl(server: &Server, stream: &str, file: &Path) -> Option<f64> {
-    let client = &server.tls.client;
+/// Milliseconds of CPU that curl needs to send a file over TLS, if it is there.
+pub(crate) fn curl(to: &Target, ca: &Path, stream: &str, file: &Path) -> Option<f64> {
+    let client = &to.client;
     let mut command = Command::new("curl");
     command.args([
         "-sS",
@@ -58,7 +58,7 @@ pub(crate) fn curl(server: &Server, stream: &str, file: &Path) -> Option<f64> {
         "-H",
         "Transfer-Encoding: chunked",
     ]);
-    command.arg("--cacert").arg(server.folder.join("tls-ca.pem")).arg("-T").arg(file);
+    command.arg("--cacert").arg(ca).arg("-T").arg(file);
     for (name, value) in client.signed("/putMedia", &[("x-amzn-stream-name", stream), ABSOLUTE], b"") {
         command.arg("-H").arg(format!("{name}: {value}"));
     }

@@ -138,7 +138,7 @@ async fn bulk_ingest(server: &Server) {
     if nginx.is_none() {
         row("calibration: nginx is missing", "");
     }
-    let size = (seconds().as_secs() as i64 * 50).clamp(50, 500);
+    let size = (seconds().as_secs() as i64 * 25).clamp(25, 250);
     let megabytes = film.bytes() * size as f64 / 1e6;
     let kib = Some(64 << 10);
     for (what, tls, at_once, chunk) in [
@@ -165,34 +165,17 @@ async fn bulk_ingest(server: &Server) {
                 of(if tls { &nginx.tls } else { &nginx.plain }).await;
                 theirs.push((nginx.cpu() - before) / megabytes);
             }
-            for name in names {
-                server
-                    .plain
-                    .call(Operation::DeleteStream, json!({ "StreamARN": arn(server, &name).await }))
-                    .await;
-            }
         }
-        let ratio = middle_of(&ours) / middle_of(&theirs);
-        let value = format!(
-            "{} CPU-ms/MB, {ratio:.2} x nginx ({}); {:.0} MB/s",
-            middle(&mut ours),
-            if theirs.is_empty() { "missing".to_owned() } else { middle(&mut theirs) },
-            middle_of(&rates)
-        );
+        let value = format!("{}; {:.0} MB/s", beside(&mut ours, &mut theirs), middle_of(&rates));
         row(&format!("B2: bulk, {what}"), &value);
     }
-    curl(server, &film, size).await;
+    curl(server, nginx.as_ref(), &film, size).await;
 }
 
 fn middle_of(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-async fn arn(server: &Server, name: &str) -> String {
-    let described = server.plain.call(Operation::DescribeStream, json!({ "StreamName": name })).await;
-    described["StreamInfo"]["StreamARN"].as_str().unwrap().to_owned()
 }
 
 async fn run_bulk(target: Target, streams: &[String], film: &Film, fragments: i64, chunk: Option<usize>) {
@@ -202,21 +185,36 @@ async fn run_bulk(target: Target, streams: &[String], film: &Film, fragments: i6
     .await;
 }
 
-async fn curl(server: &Server, film: &Film, fragments: i64) {
-    let file = server.folder.join("curl.mkv");
+async fn curl(server: &Server, nginx: Option<&Nginx>, film: &Film, fragments: i64) {
+    let (file, ca) = (server.folder.join("curl.mkv"), server.folder.join("tls-ca.pem"));
     film.write(&file, fragments);
     let megabytes = film.bytes() * fragments as f64 / 1e6;
-    let (mut theirs, mut ours) = (Vec::new(), Vec::new());
-    for name in create(server, REPEATS, "curl").await {
-        let before = server.cpu();
-        let Some(cpu) = peers::curl(server, &name, &file) else {
-            return row("calibration: curl is missing", "");
-        };
-        theirs.push(cpu / megabytes);
-        ours.push((server.cpu() - before) / megabytes);
+    let (mut curls, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
+    for (repeat, name) in create(server, 2 * REPEATS, "curl").await.iter().enumerate() {
+        if matches!(repeat % 4, 1 | 2) {
+            let before = server.cpu();
+            let Some(cpu) = peers::curl(&server.tls, &ca, name, &file) else {
+                return row("calibration: curl is missing", "");
+            };
+            curls.push(cpu / megabytes);
+            ours.push((server.cpu() - before) / megabytes);
+        } else if let Some(nginx) = nginx {
+            let before = nginx.cpu();
+            peers::curl(&nginx.tls, &ca, name, &file);
+            theirs.push((nginx.cpu() - before) / megabytes);
+        }
     }
-    row("calibration: curl -T to the service, TLS", &format!("{} CPU-ms/MB in curl", middle(&mut theirs)));
-    row("B2: bulk, one, TLS, from curl", &format!("{} CPU-ms/MB", middle(&mut ours)));
+    row("calibration: curl -T to the service, TLS", &format!("{} CPU-ms/MB in curl", middle(&mut curls)));
+    row("B2: bulk, one, TLS, from curl", &beside(&mut ours, &mut theirs));
+}
+
+/// CPU per MB, and how much that is of what nginx needed.
+fn beside(ours: &mut [f64], theirs: &mut [f64]) -> String {
+    if theirs.is_empty() {
+        return format!("{} CPU-ms/MB, nginx is missing", middle(ours));
+    }
+    let ratio = middle_of(ours) / middle_of(theirs);
+    format!("{} CPU-ms/MB, {ratio:.2} x nginx ({})", middle(ours), middle(theirs))
 }
 
 async fn frame_to_frame(server: &Server) {
