@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
+use kvs_media::time::Utc;
 use kvs_wire::{Exception, Operation, StreamArn, StreamName};
 use thiserror::Error;
 
@@ -257,33 +258,34 @@ impl Service {
             let active = |stream: &control::Stream| catalog.active.get(stream.name()).cloned();
             catalog.streams.iter().filter_map(|stream| Some((stream.clone(), active(stream)?))).collect()
         };
-        for (stream, active) in &streams {
-            if let Err(error) = self.expire(stream, active) {
-                tracing::warn!(stream = %stream.name(), %error, "what has expired cannot be removed now");
-            }
+        let now = self.now().utc;
+        let due: Vec<_> = streams
+            .iter()
+            .inspect(|(_, active)| self.forget_old(active))
+            .filter_map(|(stream, active)| Some((active.id, kept_since(stream, now)?)))
+            .collect();
+        let expired = self.store.expire_all(&due);
+        if let Ok(removed @ 1..) = expired {
+            tracing::debug!(fragments = removed, "expired");
         }
+        // A full disk is no less full when something cannot be expired.
         if let Some(most) = self.config.max_bytes {
             let removed = self.store.shrink(most)?;
             if removed > 0 {
                 tracing::info!(fragments = removed, "removed the oldest, for the recordings are full");
             }
         }
-        Ok(())
+        expired.map(drop)
     }
 
     fn expire(&self, stream: &control::Stream, active: &ActiveStream) -> Result<(), StoreError> {
-        let now = self.now();
-        let before = match stream.retention_hours {
-            0 => Some(now.utc),
-            _ => stream.kept_since(now.utc),
-        };
-        if let Some(before) = before {
-            let removed = self.store.expire(active.id, before)?;
+        self.forget_old(active);
+        if let Some(since) = kept_since(stream, self.now().utc) {
+            let removed = self.store.expire(active.id, since)?;
             if removed > 0 {
                 tracing::debug!(stream = %stream.name(), fragments = removed, "expired");
             }
         }
-        self.forget_old(active);
         Ok(())
     }
 
@@ -348,6 +350,14 @@ impl Service {
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service").field("data", &self.config.data).finish_non_exhaustive()
+    }
+}
+
+/// What came before goes.
+fn kept_since(stream: &control::Stream, now: Utc) -> Option<Utc> {
+    match stream.retention_hours {
+        0 => Some(now),
+        _ => stream.kept_since(now),
     }
 }
 

@@ -187,7 +187,8 @@ pub(crate) fn fill() {
         }
         let millis = FILLED_FROM * 1000 + (n / streams.len()) as i64 * FILLED_EVERY_MS;
         let stream = streams[n % streams.len()];
-        let number = store.numbering(stream).unwrap().next(Utc::from_millis(millis).unwrap(), 1, false);
+        let number =
+            store.numbering(stream, Utc::EPOCH).unwrap().next(Utc::from_millis(millis).unwrap(), 1, false);
         let mut upload = store.begin(stream, number).unwrap();
         upload.write(Bytes::from_static(&[1; 64]), |_| {});
         let commit = Commit {

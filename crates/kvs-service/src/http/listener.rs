@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::BufReader;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -12,12 +13,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::connection;
-use super::inlet::Inlet;
 use super::wire::Socket;
 use crate::service::Service;
 
 /// How often what has expired is removed.
 const SWEEP: Duration = Duration::from_secs(5);
+/// rustls asks for 4 KiB at a time; the kernel is asked for what is there: a record of full size, and what is behind it.
+const AHEAD: usize = 20 << 10;
 /// For the acks of what was open when the service had to stop.
 const LAST_ACKS: Duration = Duration::from_secs(5);
 /// For what a system is out of, such as descriptors, to be given back.
@@ -70,7 +72,7 @@ impl Service {
                     Some(tls) => {
                         let mut closes = closed.clone();
                         let shaken = tokio::select! {
-                            shaken = tokio::time::timeout(limit, tls.accept(Inlet::new(tcp))) => shaken,
+                            shaken = tokio::time::timeout(limit, tls.accept(BufReader::with_capacity(AHEAD, tcp))) => shaken,
                             _ = closes.wait_for(|closing| *closing) => return,
                         };
                         match shaken {

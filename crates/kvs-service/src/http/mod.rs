@@ -1,7 +1,7 @@
 //! The service on the network: one listener for control, media and archive, told apart by path.
 //!
 //! ```text
-//! accept -> Inlet -> TLS -> Wire (stalls, resets) -> hyper -> route -> authenticate -> read the body -> authorize -> answer
+//! accept -> TLS -> Wire (stalls, resets) -> hyper -> route -> authenticate -> read the body -> authorize -> answer
 //! ```
 //!
 //! A call that carries media is a stream of bytes that drives itself: it reads the request while it writes the
@@ -12,7 +12,6 @@ mod body;
 mod call;
 mod connection;
 mod get_media;
-mod inlet;
 mod listener;
 mod plain;
 mod put_media;

@@ -6,24 +6,22 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 
-use super::inlet::Inlet;
-
 /// The socket, in the clear or not.
 pub(crate) enum Socket {
     Plain(TcpStream),
-    Tls(Box<TlsStream<Inlet>>),
+    Tls(Box<TlsStream<BufReader<TcpStream>>>),
 }
 
 impl Socket {
     pub(crate) fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,
-            Self::Tls(tls) => tls.get_ref().0.tcp(),
+            Self::Tls(tls) => tls.get_ref().0.get_ref(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! bytes; then the rows. Whatever is cut short is finished by the next start.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
 use kvs_media::time::Utc;
 
@@ -17,21 +17,27 @@ use super::segment::Found;
 /// Rows that go in one transaction.
 const AT_ONCE: usize = 1024;
 
-/// Everything of a stream that came before `time` is gone. Says how many fragments.
-pub(crate) fn expire(log: &SegmentLog, stream: StreamId, time: Utc) -> Result<u64, StoreError> {
-    // The last row that came before it, and not what lies between that and the next: a fragment that is still coming
-    // in may have its number there.
-    let (mut last, mut from) = (None, Number::FIRST);
-    loop {
-        let page = log.index.list(stream, Between::Numbers(from, Number::LAST), None, AT_ONCE)?;
-        let expired = page.iter().take_while(|row| row.number.server_time() < Some(time));
-        let Some(row) = expired.last() else { break };
-        last = Some(row.number);
-        from = row.number.next();
+/// Everything that came before its time is gone, of each stream. Says how many fragments.
+pub(crate) fn expire(log: &SegmentLog, streams: &[(StreamId, Utc)]) -> Result<u64, StoreError> {
+    let mut marks = Vec::new();
+    for (stream, time) in streams {
+        marks.extend(expired(log, *stream, *time)?.map(|last| (*stream, last)));
     }
-    match last {
-        Some(last) => remove_up_to(log, &[(stream, last)]),
-        None => Ok(0),
+    // A watermark is a sync of the disk, and this is asked every few seconds.
+    if marks.is_empty() { Ok(0) } else { remove_up_to(log, &marks) }
+}
+
+/// The last row that came before a time, and not what lies between that and the next: a fragment that is still coming
+/// in may have its number there.
+fn expired(log: &SegmentLog, stream: StreamId, time: Utc) -> Result<Option<Number>, StoreError> {
+    // As a rule the first is young enough.
+    let (mut last, mut from, mut limit) = (None, Number::FIRST, 1);
+    loop {
+        let page = log.index.list(stream, Between::Numbers(from, Number::LAST), None, limit)?;
+        let expired = page.iter().take_while(|row| row.number.server_time() < Some(time));
+        let Some(row) = expired.last() else { return Ok(last) };
+        last = Some(row.number);
+        (from, limit) = (row.number.next(), AT_ONCE);
     }
 }
 
@@ -54,7 +60,7 @@ pub(crate) fn shrink(log: &SegmentLog, most: u64) -> Result<u64, StoreError> {
 /// How far each stream must go, so that the oldest fragments of so many bytes go.
 fn oldest(log: &SegmentLog, bytes: u64) -> Result<Vec<(StreamId, Number)>, StoreError> {
     let mut heap = BinaryHeap::new();
-    let mut rows = std::collections::HashMap::new();
+    let mut rows = HashMap::new();
     for stream in log.index.streams()? {
         next_page(log, stream, Number::FIRST, &mut rows, &mut heap)?;
     }
@@ -75,7 +81,7 @@ fn oldest(log: &SegmentLog, bytes: u64) -> Result<Vec<(StreamId, Number)>, Store
     Ok(marks.into_iter().collect())
 }
 
-type Pages = std::collections::HashMap<StreamId, std::collections::VecDeque<FragmentRow>>;
+type Pages = HashMap<StreamId, std::collections::VecDeque<FragmentRow>>;
 
 fn next_page(
     log: &SegmentLog,
@@ -95,10 +101,7 @@ fn next_page(
 fn remove_up_to(log: &SegmentLog, marks: &[(StreamId, Number)]) -> Result<u64, StoreError> {
     log.catalog.raise_watermarks(marks)?;
     log.index.raise_floors(marks);
-    let mut removed = 0;
-    for (stream, _) in marks {
-        removed += sweep(log, *stream)?;
-    }
+    let removed = sweep(log, marks.iter().map(|(stream, _)| *stream))?;
     remove_empty(log)?;
     Ok(removed)
 }
@@ -107,31 +110,58 @@ fn remove_up_to(log: &SegmentLog, marks: &[(StreamId, Number)]) -> Result<u64, S
 pub(crate) fn delete(log: &SegmentLog, stream: StreamId) -> Result<(), StoreError> {
     log.catalog.delete(stream)?;
     log.index.raise_floors(&[(stream, Number::LAST)]);
-    sweep(log, stream)?;
+    sweep(log, [stream])?;
     remove_empty(log)
 }
 
 /// Removes what is no longer listed: bytes first, so that a row is there for as long as there are bytes to find.
-fn sweep(log: &SegmentLog, stream: StreamId) -> Result<u64, StoreError> {
+fn sweep(log: &SegmentLog, streams: impl IntoIterator<Item = StreamId>) -> Result<u64, StoreError> {
     let mut removed = 0;
     let mut deleted_from = BTreeSet::new();
-    loop {
-        let rows = log.index.dead(stream, AT_ONCE)?;
-        if rows.is_empty() {
-            break;
+    let mut rows = Vec::new();
+    let mut streams = streams.into_iter();
+    let mut next = streams.next();
+    while let Some(stream) = next {
+        let room = AT_ONCE - rows.len();
+        let dead = log.index.dead(stream, room)?;
+        // What is dead stays so until its row is written off.
+        if dead.len() < room {
+            next = streams.next();
         }
-        let key_is_there = log.catalog.stream(stream).is_some();
-        for row in &rows {
-            if key_is_there {
-                punch_fragment(log, row);
-            } else if deleted_from.insert(row.segment) {
-                punch_stream(log, row.segment, stream);
-            }
+        rows.extend(dead);
+        if rows.len() == AT_ONCE || (next.is_none() && !rows.is_empty()) {
+            give_back(log, &rows, &mut deleted_from);
+            log.index.write(&rows)?;
+            removed += u64::try_from(rows.len()).unwrap_or(0);
+            rows.clear();
         }
-        log.index.write(&rows)?;
-        removed += u64::try_from(rows.len()).unwrap_or(0);
     }
     Ok(removed)
+}
+
+/// Gives back the space of dead fragments: in one piece where nothing of a segment lives on.
+fn give_back(log: &SegmentLog, rows: &[FragmentRow], deleted_from: &mut BTreeSet<(SegmentId, StreamId)>) {
+    let mut dying: HashMap<SegmentId, (u64, u64)> = HashMap::new();
+    for row in rows {
+        let (count, end) = dying.entry(row.segment).or_default();
+        // The record that commits a fragment is its last.
+        (*count, *end) = (*count + 1, (*end).max(row.place.offset + extent(row.place.length)));
+    }
+    let uses = log.index.uses();
+    dying.retain(|id, (count, end)| {
+        let whole = uses.get(id).is_some_and(|usage| usage.sealed > 0 && usage.fragments <= *count);
+        if whole {
+            punch(log, *id, SEGMENT_HEADER, end.saturating_sub(SEGMENT_HEADER));
+        }
+        !whole
+    });
+    for row in rows.iter().filter(|row| dying.contains_key(&row.segment)) {
+        if log.catalog.stream(row.stream).is_some() {
+            punch_fragment(log, row);
+        } else if deleted_from.insert((row.segment, row.stream)) {
+            punch_stream(log, row.segment, row.stream);
+        }
+    }
 }
 
 /// Segments in which nothing lives any more go as files.
@@ -172,34 +202,48 @@ fn punch_fragment(log: &SegmentLog, row: &FragmentRow) {
     let Ok(sealer) = segment.records_key(&stream.data_key, stream.id) else { return };
     let fragment = super::log::read_fragment(&segment, &sealer, stream.id, row.place, &mut Vec::new());
     let Ok(fragment) = fragment else { return };
-    let mut run: Option<(u64, u64)> = None;
+    let mut runs = Runs::default();
     for Place { offset, length } in fragment.blocks.iter().chain([&row.place]) {
-        let end = offset + extent(*length);
-        run = match run {
-            Some((start, before)) if before == *offset => Some((start, end)),
-            Some((start, before)) => {
-                punch(log, row.segment, start, before - start);
-                Some((*offset, end))
-            }
-            None => Some((*offset, end)),
-        };
+        runs.add(log, row.segment, *offset, extent(*length));
     }
-    if let Some((start, end)) = run {
-        punch(log, row.segment, start, end - start);
-    }
+    runs.end(log, row.segment);
 }
 
 /// Without its key the places of a fragment's blocks cannot be read; the plain headers say whose a record is.
 fn punch_stream(log: &SegmentLog, segment: SegmentId, stream: StreamId) {
     let Ok(opened) = log.segment(segment) else { return };
     let Ok(end) = opened.file.len() else { return };
+    let mut runs = Runs::default();
     for found in opened.scan(SEGMENT_HEADER, end) {
         match found {
             Ok(Found::Record(offset, header)) if header.stream == stream => {
-                punch(log, segment, offset, header.extent());
+                runs.add(log, segment, offset, header.extent());
             }
             Ok(_) => {}
-            Err(_) => return,
+            Err(_) => break,
+        }
+    }
+    runs.end(log, segment);
+}
+
+/// Records that lie one behind the other make one hole.
+#[derive(Default)]
+struct Runs(Option<(u64, u64)>);
+
+impl Runs {
+    fn add(&mut self, log: &SegmentLog, segment: SegmentId, offset: u64, length: u64) {
+        match &mut self.0 {
+            Some((_, end)) if *end == offset => *end += length,
+            _ => {
+                self.end(log, segment);
+                self.0 = Some((offset, offset + length));
+            }
+        }
+    }
+
+    fn end(&mut self, log: &SegmentLog, segment: SegmentId) {
+        if let Some((start, end)) = self.0.take() {
+            punch(log, segment, start, end - start);
         }
     }
 }
@@ -217,11 +261,12 @@ pub(crate) fn occupied(log: &SegmentLog) -> Result<u64, StoreError> {
 
 /// Finishes what the last run began.
 pub(crate) fn finish(log: &SegmentLog) -> Result<(), StoreError> {
-    for stream in log.index.streams()? {
-        if log.catalog.stream(stream).is_none() {
-            log.index.raise_floors(&[(stream, Number::LAST)]);
+    let streams = log.index.streams()?;
+    for stream in &streams {
+        if log.catalog.stream(*stream).is_none() {
+            log.index.raise_floors(&[(*stream, Number::LAST)]);
         }
-        sweep(log, stream)?;
     }
+    sweep(log, streams)?;
     remove_empty(log)
 }

@@ -280,8 +280,13 @@ impl Store {
 
     /// Removes what came before `time`. Says how many fragments.
     pub fn expire(&self, stream: StreamId, time: Utc) -> Result<u64, StoreError> {
+        self.expire_all(&[(stream, time)])
+    }
+
+    /// Removes what came before its time, of each of these streams. Says how many fragments.
+    pub fn expire_all(&self, streams: &[(StreamId, Utc)]) -> Result<u64, StoreError> {
         let _alone = self.sweeping.lock().unwrap_or_else(PoisonError::into_inner);
-        retention::expire(&self.log, stream, time)
+        retention::expire(&self.log, streams)
     }
 
     /// Removes the oldest fragments of all streams until the segments take at most so many bytes.

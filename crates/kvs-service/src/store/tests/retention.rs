@@ -1,3 +1,4 @@
+use super::super::sim::Fault;
 use super::*;
 
 fn filled() -> (Store, StreamId, StreamId, SimDisk, Arc<Dice>) {
@@ -36,6 +37,17 @@ fn what_expired_is_gone_at_once_gives_its_space_back_and_never_returns() {
     assert_eq!(store.last(one).unwrap(), None);
     // Numbers go on behind what has gone.
     assert!(store.numbering(one, Utc::EPOCH).unwrap().next(utc(1), 0, false) > rows[29].number);
+}
+
+#[test]
+fn an_expiry_that_takes_nothing_writes_nothing() {
+    let (store, one, _, disk, _) = filled();
+    assert_eq!(store.expire(one, utc(1_010_000)).unwrap(), 10);
+    store.write_index().unwrap();
+    disk.fail(Some(Fault::Broken));
+    assert_eq!(store.expire(one, utc(1_010_000)).unwrap(), 0);
+    assert_eq!(store.expire(one, utc(0)).unwrap(), 0);
+    assert!(store.expire(one, utc(1_011_000)).is_err());
 }
 
 #[test]
