@@ -51,6 +51,25 @@ fn an_expiry_that_takes_nothing_writes_nothing() {
 }
 
 #[test]
+fn streams_that_expire_together_keep_what_each_of_them_keeps() {
+    let (store, one, two, disk, dice) = filled();
+    let before = store.occupied().unwrap();
+    let removed = store.expire_all(&[(one, utc(1_025_000)), (two, utc(1_010_000))]).unwrap();
+    assert_eq!(removed, 35);
+    let left = |store: &Store| [one, two].map(|stream| all(store, stream));
+    assert_eq!(left(&store).map(|rows| rows.len()), [5, 20]);
+    assert!(store.occupied().unwrap() + 35 * 8_000 < before);
+    for row in left(&store).iter().flatten() {
+        assert!(read(&store, row).is_ok());
+    }
+    assert!(store.verify().unwrap().is_sound());
+    let rows = left(&store);
+    drop(store);
+    let (store, _) = open(&disk.after_power_cut(|_| 0), &dice, &Settings { rebuild_index: true, ..small() });
+    assert_eq!(left(&store), rows);
+}
+
+#[test]
 fn too_many_bytes_take_the_oldest_of_all_streams() {
     let (store, one, two, ..) = filled();
     let before = store.occupied().unwrap();
