@@ -163,3 +163,62 @@ async fn metrics_say_what_happened_to_each_stream() {
     assert_eq!(value("PutMedia_IncomingBytes"), media.len().to_string());
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn data_endpoints_are_where_the_service_is_advertised() {
+    let running =
+        Running::start_with(|config| config.advertise = Some("https://recorder.lan:8443/".into())).await;
+    let client = running.client();
+    client.create("cam", 24).await;
+    let ask = json!({ "StreamName": "cam", "APIName": "PUT_MEDIA" });
+    let answer = client.ok(Operation::GetDataEndpoint, ask).await;
+    assert_eq!(answer["DataEndpoint"], "https://recorder.lan:8443");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_too_fast_is_slowed_down_both_ways() {
+    let running = Running::start_with(|config| {
+        config.limits.put_media_bytes = 2_000_000;
+        config.limits.get_media_bytes = 2_000_000;
+    })
+    .await;
+    let client = running.client();
+    client.create("cam", 24).await;
+    let mut body = Body::new(1);
+    let large = vec![1_u8; 1_500_000];
+    let started = std::time::Instant::now();
+    let mut put = client.put("cam").await;
+    for time in (BASE..).step_by(1_000).take(3) {
+        put.send(&body.fragment(time, &[&large])).await;
+    }
+    put.finish().await;
+    assert_eq!(put.acks().await.len(), 9);
+    // A second's worth goes at once, and the rest at its pace.
+    let least = Duration::from_millis(1_200);
+    assert!(started.elapsed() >= least, "{:?}", started.elapsed());
+    let started = std::time::Instant::now();
+    let all = client.get("cam", json!({ "StartSelectorType": "EARLIEST" })).await.all().await;
+    assert!(all.len() > 4_500_000 && started.elapsed() >= least, "{:?}", started.elapsed());
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_fragment_lists_are_read_at_a_time_than_may_be() {
+    let running = Running::start_with(|config| config.limits.fragment_list_readers = 1).await;
+    let client = running.client();
+    client.create("cam", 24).await;
+    let mut put = client.put("cam").await;
+    let large = vec![1_u8; 9_000_000];
+    put.send(&Body::new(1).fragment(BASE, &[&large])).await;
+    put.finish().await;
+    let number = put.acks().await[0].fragment_number.clone().unwrap().to_string();
+    let list = json!({ "StreamName": "cam", "Fragments": [number, number, number] });
+    // It is not read, so that it does not end.
+    let stuck = client.media(Operation::GetMediaForFragmentList, list.clone()).await;
+    assert_eq!(stuck.head.status, 200);
+    let answer = client.call(Operation::GetMediaForFragmentList, list).await;
+    assert_eq!((answer.head.status, answer.exception()), (400, "ClientLimitExceededException"));
+    drop(stuck);
+    running.stop().await;
+}
