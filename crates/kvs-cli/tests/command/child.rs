@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -99,10 +99,19 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
+        Self::hearing(command, |errors, sender| read(errors, sender))
+    }
+
+    /// Its standard error is a pipe that nobody reads.
+    pub(crate) fn start_unread(command: &mut Command) -> Self {
+        Self::hearing(command, |errors, _| drop(errors))
+    }
+
+    fn hearing(command: &mut Command, errors: impl FnOnce(ChildStderr, Sender<String>)) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = channel();
-        read(child.stdout.take().unwrap(), sender.clone());
-        read(child.stderr.take().unwrap(), sender);
+        errors(child.stderr.take().unwrap(), sender.clone());
+        read(child.stdout.take().unwrap(), sender);
         Self { child, lines, seen: Vec::new() }
     }
 

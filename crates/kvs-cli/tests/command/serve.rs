@@ -178,3 +178,24 @@ fn the_second_signal_ends_it_at_once() {
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains("stopped at once"), "{said}");
 }
+
+#[test]
+fn a_log_that_nobody_reads_costs_no_answer() {
+    for (test, flags) in [("unread", &[][..]), ("unread-json", &["--json"])] {
+        let folder = Scratch::new(test);
+        let mut command = kvs(&folder);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log", "trace"]).args(flags);
+        let mut service = Running::start_unread(&mut command);
+        let address = service.url().strip_prefix("http://").unwrap().to_owned();
+        for _ in 0..3 {
+            let mut call = TcpStream::connect(&address).unwrap();
+            call.write_all(b"POST /listStreams HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}").unwrap();
+            let mut answer = [0; 12];
+            call.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 403");
+        }
+        service.line("eval ");
+        service.signal(Signal::TERM);
+        assert_eq!(service.end().0.code(), Some(0), "{flags:?}");
+    }
+}
