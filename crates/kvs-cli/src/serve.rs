@@ -53,7 +53,12 @@ impl Serve {
             keyring => keyring,
         };
         logs::start(settings.log.as_deref(), settings.json)?;
-        raise_open_files();
+        let configured = settings.config.limits.connections;
+        let connections = connections(configured, raise_open_files());
+        if connections < configured {
+            tracing::info!(connections, configured, "fewer connections: the system allows no more open files");
+        }
+        settings.config.limits.connections = connections;
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("kvs-io").build()?;
         runtime.block_on(serve(settings))
@@ -172,14 +177,28 @@ fn report(recovery: &Recovery) {
     }
 }
 
-/// Each connection and each segment is an open file.
-fn raise_open_files() {
+/// Descriptors that are no connection's: segments, databases, what is read for readers.
+const RESERVE: u64 = 256;
+/// Even where the system allows less than the reserve.
+const LEAST_CONNECTIONS: usize = 16;
+
+/// As many connections as leave recordings the files that they need.
+fn connections(configured: usize, open_files: Option<u64>) -> usize {
+    let Some(open_files) = open_files else { return configured };
+    let room = usize::try_from(open_files.saturating_sub(RESERVE)).unwrap_or(usize::MAX);
+    configured.min(room.max(LEAST_CONNECTIONS))
+}
+
+/// Each connection and each segment is an open file. Gives how many there may be; `None` is without a limit.
+fn raise_open_files() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum
         && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
     {
         tracing::warn!(?current, ?maximum, %error, "cannot raise the number of open files");
+        return current;
     }
+    maximum
 }
 
 /// Ends with the first SIGTERM or SIGINT; the second ends the process.
@@ -238,6 +257,20 @@ async fn reload(service: Arc<Service>, certificate: Option<Arc<Certificate>>, mu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strangers_leave_recordings_their_files() {
+        for (configured, open_files, expected) in [
+            (20_000, Some(1_048_576), 20_000),
+            (20_000, Some(4_096), 3_840),
+            (3_840, Some(4_096), 3_840),
+            (20_000, Some(200), 16),
+            (7, Some(200), 7),
+            (20_000, None, 20_000),
+        ] {
+            assert_eq!(connections(configured, open_files), expected, "{configured} {open_files:?}");
+        }
+    }
 
     #[test]
     fn this_machine_calls_no_unspecified_address() {

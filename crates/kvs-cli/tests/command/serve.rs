@@ -160,6 +160,18 @@ fn it_may_open_as_many_files_as_the_system_lets_it() {
 }
 
 #[test]
+fn it_takes_no_more_connections_than_there_are_files_for() {
+    let folder = Scratch::new("few-files");
+    let mut command = std::process::Command::new("sh");
+    command
+        .current_dir(folder.path())
+        .args(["-c", "ulimit -n 300; exec \"$0\" serve --json --listen 127.0.0.1:0"]);
+    let mut service = Running::start(command.arg(env!("CARGO_BIN_EXE_kvs")));
+    let line: serde_json::Value = serde_json::from_str(&service.line("fewer connections")).unwrap();
+    assert_eq!((&line["connections"], &line["configured"]), (&44.into(), &20_000.into()));
+}
+
+#[test]
 fn the_second_signal_ends_it_at_once() {
     let folder = Scratch::new("second-signal");
     let mut service = Running::serve(&folder, &["--allow-faults"]);
