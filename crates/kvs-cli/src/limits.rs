@@ -1,6 +1,7 @@
 //! `[limits]` of the file of `--config`: every field of the service's limits.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use kvs_service::{Limits, ingest};
@@ -13,9 +14,26 @@ use crate::amount;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
 
-/// A text such as `45min`.
+/// A number of things in a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Span(Duration);
+struct Count<const LEAST: u64, const MOST: u64>(u64);
+
+/// A size in a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bytes<const LEAST: u64, const MOST: u64>(u64);
+
+/// A text such as `45min`: at least so many milliseconds, and no more than can be added to any time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span<const LEAST: u64>(Duration);
+
+/// Ten years: times with this added to them are times still.
+const LONGEST: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
+const MILLION: u64 = 1_000_000;
+const BILLION: u64 = 1_000_000_000;
+/// More than any disk or network has.
+const PETABYTE: u64 = 1_000_000_000_000_000;
+/// What is held in memory for each connection or session.
+const GIGABYTE: u64 = 1_000_000_000;
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -39,10 +57,39 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
-impl<'de> Deserialize<'de> for Span {
+impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Count<LEAST, MOST> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        amount::span(&String::deserialize(from)?).map(Self).map_err(D::Error::custom)
+        let count = u64::deserialize(from)?;
+        within(count, LEAST..=MOST, |number| number.to_string()).map(Self)
     }
+}
+
+impl<'de, const LEAST: u64, const MOST: u64> Deserialize<'de> for Bytes<LEAST, MOST> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let Size(bytes) = Size::deserialize(from)?;
+        within(bytes, LEAST..=MOST, amount::show_bytes).map(Self)
+    }
+}
+
+impl<'de, const LEAST: u64> Deserialize<'de> for Span<LEAST> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let span = amount::span(&String::deserialize(from)?).map_err(D::Error::custom)?;
+        // Rounded up: a little more than the longest is too long, too.
+        let millis = span.as_nanos().div_ceil(1_000_000);
+        let show = |millis| match millis {
+            LONGEST => "10 years".into(),
+            millis => humantime::format_duration(Duration::from_millis(millis)).to_string(),
+        };
+        within(u64::try_from(millis).unwrap_or(u64::MAX), LEAST..=LONGEST, show).map(|_| Self(span))
+    }
+}
+
+/// The value, when the service lives with it.
+fn within<E: Error>(value: u64, range: RangeInclusive<u64>, show: impl Fn(u64) -> String) -> Result<u64, E> {
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(E::custom(format_args!("at least {} and at most {}", show(*range.start()), show(*range.end()))))
 }
 
 /// What a field of the limits is in the file.
@@ -50,31 +97,31 @@ trait Written<T> {
     fn value(self) -> T;
 }
 
-impl Written<Self> for usize {
-    fn value(self) -> Self {
-        self
-    }
-}
-
-impl Written<Self> for u32 {
-    fn value(self) -> Self {
-        self
-    }
-}
-
-impl Written<u64> for Size {
-    fn value(self) -> u64 {
-        self.0
-    }
-}
-
-impl Written<usize> for Size {
+impl<const LEAST: u64, const MOST: u64> Written<usize> for Count<LEAST, MOST> {
     fn value(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
 }
 
-impl Written<Duration> for Span {
+impl<const LEAST: u64, const MOST: u64> Written<u32> for Count<LEAST, MOST> {
+    fn value(self) -> u32 {
+        u32::try_from(self.0).unwrap_or(u32::MAX)
+    }
+}
+
+impl<const LEAST: u64, const MOST: u64> Written<u64> for Bytes<LEAST, MOST> {
+    fn value(self) -> u64 {
+        self.0
+    }
+}
+
+impl<const LEAST: u64, const MOST: u64> Written<usize> for Bytes<LEAST, MOST> {
+    fn value(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl<const LEAST: u64> Written<Duration> for Span<LEAST> {
     fn value(self) -> Duration {
         self.0
     }
@@ -111,47 +158,47 @@ macro_rules! table {
 table! {
     /// What clients may do.
     LimitsTable of Limits {
-        streams: usize,
-        control_calls_per_stream: u32,
-        control_calls: u32,
-        describe_calls: u32,
-        put_media_sessions: usize,
-        replaced_idle: Span,
-        put_media_calls: u32,
-        put_media_bytes: Size,
-        put_media_fragments: u32,
-        get_media_readers: usize,
-        get_media_calls: u32,
-        get_media_bytes: Size,
-        get_media_idle: Span,
-        get_media_duration: Span,
-        fragment_list_readers: usize,
-        fragment_metadata_points: u32,
-        fragment_media_points: u32,
-        unretained: Span,
-        unretained_bytes: Size,
-        unretained_total_bytes: Size,
-        connections: usize,
-        head_timeout: Span,
-        body_timeout: Span,
-        body_bytes: Size,
-        stall_timeout: Span,
-        stop_timeout: Span,
+        streams: Count<0, MILLION>,
+        control_calls_per_stream: Count<0, BILLION>,
+        control_calls: Count<0, BILLION>,
+        describe_calls: Count<0, BILLION>,
+        put_media_sessions: Count<0, MILLION>,
+        replaced_idle: Span<100>,
+        put_media_calls: Count<0, BILLION>,
+        put_media_bytes: Bytes<1_000, PETABYTE>,
+        put_media_fragments: Count<1, BILLION>,
+        get_media_readers: Count<0, MILLION>,
+        get_media_calls: Count<0, BILLION>,
+        get_media_bytes: Bytes<1_000, PETABYTE>,
+        get_media_idle: Span<100>,
+        get_media_duration: Span<100>,
+        fragment_list_readers: Count<0, MILLION>,
+        fragment_metadata_points: Count<0, BILLION>,
+        fragment_media_points: Count<0, BILLION>,
+        unretained: Span<100>,
+        unretained_bytes: Bytes<1_000, PETABYTE>,
+        unretained_total_bytes: Bytes<1_000, PETABYTE>,
+        connections: Count<1, MILLION>,
+        head_timeout: Span<100>,
+        body_timeout: Span<100>,
+        body_bytes: Bytes<1_000, GIGABYTE>,
+        stall_timeout: Span<100>,
+        stop_timeout: Span<0>,
     } beside session: SessionTable
 }
 
 table! {
     /// A PutMedia session.
     SessionTable of ingest::Limits {
-        fragment_bytes: Size,
-        fragment_duration: Span,
-        tracks: usize,
-        tags: usize,
-        tag_name_bytes: Size,
-        tag_value_bytes: Size,
-        session_duration: Span,
-        idle: Span,
-        idle_ack: Span,
+        fragment_bytes: Bytes<1_000, GIGABYTE>,
+        fragment_duration: Span<100>,
+        tracks: Count<1, MILLION>,
+        tags: Count<0, MILLION>,
+        tag_name_bytes: Bytes<0, GIGABYTE>,
+        tag_value_bytes: Bytes<0, GIGABYTE>,
+        session_duration: Span<100>,
+        idle: Span<100>,
+        idle_ack: Span<100>,
     }
 }
 
@@ -171,7 +218,7 @@ mod tests {
                     format!("{limits:?}")
                 })
             };
-            read("31").or_else(|_| read("'31s'")).unwrap_or_else(|error| panic!("{key}: {error}"))
+            read("2031").or_else(|_| read("'31s'")).unwrap_or_else(|error| panic!("{key}: {error}"))
         };
         let default = format!("{:?}", Limits::default());
         for key in LimitsTable::keys(Limits::default()) {
@@ -179,6 +226,49 @@ mod tests {
         }
         for key in SessionTable::keys(ingest::Limits::default()) {
             assert_ne!(set(&format!("session.{key}")), default, "session.{key}");
+        }
+    }
+
+    #[test]
+    fn no_value_can_hang_or_end_the_service() {
+        let refused = |key: &str, value: &str| {
+            let table: Result<LimitsTable, _> = toml::from_str(&format!("{key} = {value}"));
+            table.err().map(|error| error.message().to_owned())
+        };
+        for (key, least, less, most, more, range) in [
+            ("connections", "1", "0", "1000000", "1000001", "at least 1 and at most 1000000"),
+            ("put_media_calls", "0", "-1", "1000000000", "1000000001", "at least 0 and at most 1000000000"),
+            ("body_bytes", "1000", "999", "'1GB'", "1000000001", "at least 1.0 kB and at most 1.0 GB"),
+            (
+                "session.idle_ack",
+                "'100ms'",
+                "'99ms'",
+                "'3650days'",
+                "'3650days 1ns'",
+                "at least 100ms and at most 10 years",
+            ),
+            (
+                "stop_timeout",
+                "'0s'",
+                "'-1s'",
+                "'3650days'",
+                "'18446744073709551615s'",
+                "at least 0s and at most 10 years",
+            ),
+        ] {
+            assert_eq!((refused(key, least), refused(key, most)), (None, None), "{key}");
+            assert_eq!(refused(key, more).as_deref(), Some(range), "{key}");
+            // Less than nothing is said in other words.
+            assert!(refused(key, less).is_some_and(|said| said == range || less.contains('-')), "{key}");
+        }
+        for key in LimitsTable::keys(Limits::default()) {
+            assert!(refused(key, "'18446744073709551615s'").is_some(), "{key}");
+            assert!(refused(key, "9223372036854775807").is_some(), "{key}");
+        }
+        for key in SessionTable::keys(ingest::Limits::default()) {
+            let key = format!("session.{key}");
+            assert!(refused(&key, "'18446744073709551615s'").is_some(), "{key}");
+            assert!(refused(&key, "9223372036854775807").is_some(), "{key}");
         }
     }
 }

@@ -56,7 +56,11 @@ impl Serve {
         let configured = settings.config.limits.connections;
         let connections = connections(configured, raise_open_files());
         if connections < configured {
-            tracing::info!(connections, configured, "fewer connections: the system allows no more open files");
+            tracing::info!(
+                connections,
+                configured,
+                "fewer connections: the system allows no more open files"
+            );
         }
         settings.config.limits.connections = connections;
         let runtime =

@@ -386,6 +386,10 @@ put_media_sessions = 99999999999999999999"
             )
             .starts_with("line 2: put_media_sessions: ")
         );
+        assert_eq!(
+            said("[limits]\n[limits.session]\nidle_ack = '0s'"),
+            "line 3: idle_ack: at least 100ms and at most 10 years"
+        );
         assert_eq!(said("account = '12'"), "line 1: account: an account is twelve digits");
         assert!(said("listen = 'nowhere'").starts_with("line 1: listen: "));
         assert!(said("region = 'EU'").starts_with("line 1: region: "));
