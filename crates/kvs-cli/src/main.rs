@@ -7,6 +7,7 @@ mod credentials;
 mod env;
 mod failure;
 mod faults;
+mod folder;
 mod fragments;
 mod keys;
 mod limits;

@@ -19,7 +19,7 @@ use crate::failure::{Failure, While as _};
 use crate::running::Running;
 use crate::settings::{Choices, Settings, Tls};
 use crate::shell::Shell;
-use crate::{keys, logs};
+use crate::{folder, keys, logs};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -48,38 +48,45 @@ impl Serve {
         let flags = self.choices.keys.clone();
         let mut settings = self.choices.or(file).settings()?;
         // The environment stands between the flag and the file, which may be shared.
-        settings.config.keyring = match keys::given(&flags)? {
-            None => keys::named(&settings.keys)?,
-            keyring => keyring,
-        };
-        logs::start(settings.log.as_deref(), settings.json)?;
-        let configured = settings.config.limits.connections;
-        let connections = connections(configured, raise_open_files());
-        if connections < configured {
-            tracing::info!(
-                connections,
-                configured,
-                "fewer connections: the system allows no more open files"
-            );
+        let mut given = keys::given(&flags)?;
+        if given.source == keys::Source::Folder {
+            given = keys::named(&settings.keys)?;
         }
-        settings.config.limits.connections = connections;
+        settings.config.keyring = given.keyring;
+        logs::start(settings.log.as_deref(), settings.json)?;
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("kvs-io").build()?;
-        runtime.block_on(serve(settings))
+        runtime.block_on(serve(settings, given.source))
     }
 }
 
-async fn serve(settings: Settings) -> Result<(), Failure> {
+async fn serve(settings: Settings, keys: keys::Source) -> Result<(), Failure> {
     // Before anything is announced: whoever reads the notice may signal.
     let stop = stopped()?;
     let hangups = signal(SignalKind::hangup())?;
-    let Settings { config, listen, tls, .. } = settings;
-    let listener = TcpListener::bind(listen).await.doing(format_args!("cannot listen on {listen}"))?;
-    let address = listener.local_addr()?;
+    let Settings { mut config, listen, tls, .. } = settings;
+    let configured = config.limits.connections;
+    let connections = connections(configured, raise_open_files());
+    config.limits.connections = connections;
     let (account, advertise) = (config.account.clone(), config.advertise.clone());
     let data = config.data.clone();
-    let (service, opened) = tokio::task::spawn_blocking(move || Service::open(config)).await??;
+    let opened = tokio::task::spawn_blocking(move || Service::open(config)).await?;
+    let (service, opened) = opened.map_err(|error| folder::unserved(&data, &keys, error))?;
     report(&opened.recovery);
+    // After the folder: who starts a service again hears that it runs, and not only that its port is taken.
+    let bound = TcpListener::bind(listen).await.doing(format_args!("cannot listen on {listen}"));
+    let listener = match bound {
+        Ok(listener) => listener,
+        Err(failure) => {
+            // The store closes with its last owner, which waits for the disk.
+            tokio::task::spawn_blocking(move || drop(service)).await?;
+            return Err(failure);
+        }
+    };
+    let address = listener.local_addr()?;
+    if connections < configured {
+        tracing::info!(connections, configured, "fewer connections: the system allows no more open files");
+    }
     let data = std::fs::canonicalize(&data).doing(data.display())?;
     if tls == Tls::No && !address.ip().is_loopback() {
         tracing::warn!(%address, "other machines can connect, and nothing is encrypted: see --tls-self-signed");

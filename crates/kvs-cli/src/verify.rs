@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::amount::show_bytes;
 use crate::aws::spinner;
 use crate::failure::Failure;
-use crate::keys;
 use crate::settings::{DATA, Keys};
+use crate::{folder, keys};
 
 /// Read every byte that is stored, and say what is damaged
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,9 @@ impl Verify {
             )));
         }
         let bar = spinner("reading all that is stored");
-        let (store, recovery) = Store::open(&self.data, keys::given(&self.keys)?, &Settings::default())?;
+        let given = keys::given(&self.keys)?;
+        let (store, recovery) = Store::open(&self.data, given.keyring, &Settings::default())
+            .map_err(|error| folder::unopened(&self.data, &given.source, error))?;
         let found = store.verify();
         bar.finish_and_clear();
         let found = found?;

@@ -99,7 +99,7 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
-        Self::hearing(command, |errors, sender| read(errors, sender))
+        Self::hearing(command, read)
     }
 
     /// Its standard error is a pipe that nobody reads.

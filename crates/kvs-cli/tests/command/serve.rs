@@ -40,16 +40,25 @@ fn a_folder_and_a_port_have_one_service() {
     let folder = Scratch::new("one-service");
     let mut service = Running::serve::<&str>(&folder, &[]);
     let data = folder.data();
-    let output = run(&folder, &["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
-    let said = refusal(&output, 1);
-    assert_eq!(said, format!("kvs: the data folder {} is in use by another process\n", data.display()));
-    assert!(output.stdout.is_empty());
-    let address = service.url().strip_prefix("http://").unwrap().to_owned();
+    let (url, pid) = (service.url(), service.pid());
+    let address = url.strip_prefix("http://").unwrap().to_owned();
+    // The same port, as when somebody forgets that it runs, or another.
+    for listen in [&*address, "127.0.0.1:0"] {
+        let output = run(&folder, &["serve", "--listen", listen, "--data", data.to_str().unwrap()]);
+        let said = refusal(&output, 1);
+        let expected = format!("in use by the service at {url} (pid {pid})");
+        assert_eq!(said, format!("kvs: the data folder {} is {expected}\n", data.display()));
+        assert!(output.stdout.is_empty());
+    }
     let said = refusal(&run(&folder, &["serve", "--data", "other", "--listen", &address]), 1);
     assert!(said.starts_with(&format!("kvs: cannot listen on {address}: ")), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
     // The one that runs was not disturbed.
     assert!(data.join("service.json").exists());
+    // And the other's folder is free.
+    let mut other = kvs(&folder);
+    let mut other = Running::start(other.args(["serve", "--data", "other", "--listen", "127.0.0.1:0"]));
+    other.line("eval ");
 }
 
 #[test]
@@ -106,6 +115,26 @@ fn a_master_key_of_the_environment_is_never_shown() {
     assert!(refusal(&flag, 1).starts_with("kvs: also-missing.key: "));
     // Without it, what is there opens for nobody.
     refusal(&run(&folder, &["serve", "--listen", "127.0.0.1:0"]), 1);
+    let another = "6b".repeat(32);
+    let file = folder.file("another.key", &format!("default {another}\n"));
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::copy(&file, folder.path().join("kvs-data/master.key")).unwrap();
+    for (variable, flags, from) in [
+        (Some(&another), &[][..], "the environment (KVS_MASTER_KEY)"),
+        (Some(&key), &["--key-file", "another.key"], "another.key"),
+        (None, &[], "./kvs-data/master.key"),
+    ] {
+        for what in [&["serve", "--listen", "127.0.0.1:0"][..], &["verify"]] {
+            let mut command = kvs(&folder);
+            let output = command.args(what).args(flags).envs(variable.map(|key| ("KVS_MASTER_KEY", key)));
+            let said = refusal(&output.output().unwrap(), 1);
+            let begins = format!(
+                "kvs: the master key of {from} does not open the data folder ./kvs-data, which was made with another"
+            );
+            assert!(said.starts_with(&begins) && said.lines().count() == 1, "{said}");
+            assert!(!said.contains(&another) && !said.contains(&key), "{said}");
+        }
+    }
     let wrong =
         kvs(&folder).args(["serve", "--listen", "127.0.0.1:0"]).env("KVS_MASTER_KEY", "5a").output().unwrap();
     assert!(refusal(&wrong, 1).starts_with("kvs: KVS_MASTER_KEY: "));

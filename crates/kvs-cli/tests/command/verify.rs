@@ -74,5 +74,5 @@ fn only_a_data_folder_that_nobody_uses_is_verified() {
     assert!(said.contains("is no data folder"), "{said}");
     assert!(!folder.data().exists());
     let _service = Running::serve::<&str>(&folder, &[]);
-    assert!(refusal(&verify(&folder, false), 1).contains("in use by another process"));
+    assert!(refusal(&verify(&folder, false), 1).contains("in use by the service at http://127.0.0.1:"));
 }
