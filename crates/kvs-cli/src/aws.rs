@@ -1,12 +1,14 @@
 //! AWS's own clients, pointed where the environment says: at AWS or at `kvs serve`.
 
+use std::error::Error;
+use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_kinesisvideo::Client;
 use aws_sdk_kinesisvideo::config::{ProvideCredentials as _, SharedHttpClient};
-use aws_sdk_kinesisvideo::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_kinesisvideo::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesisvideo::types::ApiName;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -60,49 +62,82 @@ fn trusting(bundle: &std::path::Path) -> Result<SharedHttpClient, Failure> {
 }
 
 /// The client for what is stored of a stream, which has an address of its own.
-pub(crate) async fn archive(
-    config: &SdkConfig,
-    client: &Client,
-    stream: &str,
-) -> Result<aws_sdk_kinesisvideoarchivedmedia::Client, Failure> {
+#[derive(Clone, Debug)]
+pub(crate) struct Archive {
+    pub(crate) client: aws_sdk_kinesisvideoarchivedmedia::Client,
+    /// Its address.
+    pub(crate) place: Place,
+}
+
+/// Asks for that address.
+pub(crate) async fn archive(config: &SdkConfig, client: &Client, stream: &str) -> Result<Archive, Failure> {
     let call = client.get_data_endpoint().stream_name(stream).api_name(ApiName::ListFragments);
-    let endpoint = patiently(|| call.clone().send()).await?.data_endpoint;
+    let endpoint = Place::of(config).patiently(|| call.clone().send()).await?.data_endpoint;
     let endpoint = endpoint.ok_or_else(|| Failure::new("GetDataEndpoint names no endpoint"))?;
-    let config = aws_sdk_kinesisvideoarchivedmedia::config::Builder::from(config).endpoint_url(endpoint);
-    Ok(aws_sdk_kinesisvideoarchivedmedia::Client::from_conf(config.build()))
+    let config = aws_sdk_kinesisvideoarchivedmedia::config::Builder::from(config).endpoint_url(&*endpoint);
+    let client = aws_sdk_kinesisvideoarchivedmedia::Client::from_conf(config.build());
+    Ok(Archive { client, place: Place(Some(endpoint)) })
 }
 
-/// Makes a call, and again while there are too many, which the SDK takes for the last word.
-pub(crate) async fn patiently<T, E, F>(mut call: impl FnMut() -> F) -> Result<T, Failure>
-where
-    E: ProvideErrorMetadata + std::error::Error,
-    F: Future<Output = Result<T, E>>,
-{
-    for _ in 1..ATTEMPTS {
-        match call().await {
-            Err(error) if error.code() == Some("ClientLimitExceededException") => {
-                tokio::time::sleep(PAUSE).await;
-            }
-            other => return other.map_err(|error| refused(&error)),
-        }
+/// Where calls go: a URL, or none for AWS.
+#[derive(Clone, Debug)]
+pub(crate) struct Place(Option<String>);
+
+impl Place {
+    /// Where a configuration points.
+    pub(crate) fn of(config: &SdkConfig) -> Self {
+        Self(config.endpoint_url().map(Into::into))
     }
-    call().await.map_err(|error| refused(&error))
-}
 
-/// What the service said, or why nobody was reached.
-pub(crate) fn refused<E: ProvideErrorMetadata + std::error::Error>(error: &E) -> Failure {
-    match (error.code(), error.message()) {
-        (Some(code), Some(message)) => Failure::new(format_args!("{code}: {message}")),
-        (Some(code), None) => Failure::new(code),
-        _ => {
-            // The causes, without the Debug form that DisplayErrorContext ends with.
-            let mut said = error.to_string();
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                said = format!("{said}: {error}");
-                cause = error.source();
+    /// Makes a call, and again while there are too many, which the SDK takes for the last word.
+    pub(crate) async fn patiently<T, E, R, F>(&self, mut call: impl FnMut() -> F) -> Result<T, Failure>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        R: Debug,
+        F: Future<Output = Result<T, SdkError<E, R>>>,
+    {
+        for _ in 1..ATTEMPTS {
+            match call().await {
+                Err(error) if error.code() == Some("ClientLimitExceededException") => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                other => return other.map_err(|error| self.refused(&error)),
             }
-            Failure::new(said)
+        }
+        call().await.map_err(|error| self.refused(&error))
+    }
+
+    /// What the service said, or why nobody was reached.
+    pub(crate) fn refused<E, R>(&self, error: &SdkError<E, R>) -> Failure
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        R: Debug,
+    {
+        match (error.code(), error.message()) {
+            (Some(code), Some(message)) => return Failure::new(format_args!("{code}: {message}")),
+            (Some(code), None) => return Failure::new(code),
+            _ => {}
+        }
+        let mut causes = vec![error.to_string()];
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        match (error, &self.0) {
+            (SdkError::DispatchFailure(_) | SdkError::TimeoutError(_), place) => {
+                // The causes before the last are the layers of the client.
+                let why = causes.last().map_or("", |why| why);
+                Failure::new(match place {
+                    Some(url) => format!(
+                        "cannot reach {url}: {why}; start it with kvs serve, or point this shell at the one that \
+                         runs: eval \"$(kvs env)\""
+                    ),
+                    None => format!("cannot reach AWS: {why}; {HINT}"),
+                })
+            }
+            // The causes, without the Debug form that DisplayErrorContext ends with.
+            _ => Failure::new(causes.join(": ")),
         }
     }
 }

@@ -4,7 +4,6 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use aws_sdk_kinesisvideo::Client;
-use aws_sdk_kinesisvideoarchivedmedia::Client as Archive;
 use aws_sdk_kinesisvideoarchivedmedia::types::{
     Fragment, FragmentSelector, FragmentSelectorType, TimestampRange,
 };
@@ -13,7 +12,7 @@ use kvs_wire::FragmentNumber;
 use serde_json::{Value, json};
 
 use crate::amount::show_bytes;
-use crate::aws::{self, archive, patiently, spinner};
+use crate::aws::{self, Archive, archive, spinner};
 use crate::failure::{Failure, While as _};
 use crate::moment::{Moment, date_time, now, utc};
 use crate::table::Table;
@@ -140,11 +139,12 @@ pub(crate) async fn list(
         false => FragmentSelectorType::ProducerTimestamp,
     };
     let selector = FragmentSelector::builder().fragment_selector_type(by).timestamp_range(range).build()?;
-    let call = archive.list_fragments().stream_name(stream).fragment_selector(selector).max_results(PAGE);
+    let call =
+        archive.client.list_fragments().stream_name(stream).fragment_selector(selector).max_results(PAGE);
     let (mut rows, mut token) = (Vec::new(), None);
     loop {
         let call = call.clone().set_next_token(token);
-        let page = patiently(|| call.clone().send()).await?;
+        let page = archive.place.patiently(|| call.clone().send()).await?;
         for fragment in page.fragments.unwrap_or_default() {
             rows.push(Row::of(fragment)?);
         }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::amount;
-use crate::aws::{self, archive, patiently, refused, spinner};
+use crate::aws::{self, Place, archive, spinner};
 use crate::failure::Failure;
 use crate::fragments::{self, Row, Window, ahead};
 use crate::moment::{now, utc};
@@ -79,24 +79,28 @@ impl Streams {
                 Some(What::Create { name, retention, media_type }) => {
                     let call = client.create_stream().stream_name(name).set_media_type(media_type);
                     let made = call.data_retention_in_hours(retention).send().await;
-                    let arn = made.map_err(|error| refused(&error))?.stream_arn.unwrap_or_default();
+                    let arn = made
+                        .map_err(|error| Place::of(&config).refused(&error))?
+                        .stream_arn
+                        .unwrap_or_default();
                     Ok(writeln!(std::io::stdout().lock(), "{arn}")?)
                 }
-                Some(What::Delete { name, yes }) => delete(&client, &name, yes).await,
+                Some(What::Delete { name, yes }) => delete(&Place::of(&config), &client, &name, yes).await,
             }
         })
     }
 }
 
-async fn delete(client: &Client, name: &str, yes: bool) -> Result<(), Failure> {
-    let stream = client.describe_stream().stream_name(name).send().await.map_err(|error| refused(&error))?;
+async fn delete(place: &Place, client: &Client, name: &str, yes: bool) -> Result<(), Failure> {
+    let stream =
+        client.describe_stream().stream_name(name).send().await.map_err(|error| place.refused(&error))?;
     let stream = stream.stream_info.ok_or_else(|| Failure::new("DescribeStream describes nothing"))?;
     if !yes {
         confirm(&format!("Delete the stream {name} and all that is recorded of it? [y/N] "))?;
     }
     // With the version: what somebody else has changed meanwhile is not deleted.
     let call = client.delete_stream().set_stream_arn(stream.stream_arn).set_current_version(stream.version);
-    call.send().await.map_err(|error| refused(&error))?;
+    call.send().await.map_err(|error| place.refused(&error))?;
     Ok(())
 }
 
@@ -123,10 +127,10 @@ struct Line {
 
 async fn list(config: &SdkConfig, client: Client, json: bool) -> Result<(), Failure> {
     let bar = spinner("streams");
-    let (mut streams, mut token) = (Vec::new(), None);
+    let (mut streams, mut token, place) = (Vec::new(), None, Place::of(config));
     loop {
         let call = client.list_streams().set_next_token(token);
-        let page = patiently(|| call.clone().send()).await?;
+        let page = place.patiently(|| call.clone().send()).await?;
         streams.extend(page.stream_info_list.unwrap_or_default());
         bar.set_position(u64::try_from(streams.len()).unwrap_or(u64::MAX));
         token = page.next_token.filter(|token| !token.is_empty());

@@ -210,3 +210,23 @@ fn a_self_signed_service_is_trusted_by_who_evaluates_env() {
     service.line("the certificate is read again");
     answer(&with(&folder, &script, &["streams"]));
 }
+
+#[test]
+fn whoever_cannot_be_reached_is_named() {
+    let folder = Scratch::new("unreachable");
+    let mut service = Running::serve::<&str>(&folder, &[]);
+    let (env, url) = (env(&folder), service.url());
+    service.signal(Signal::TERM);
+    service.end();
+    for arguments in [
+        &["streams"][..],
+        &["streams", "create", "cam1"],
+        &["streams", "delete", "cam1", "--yes"],
+        &["fragments", "cam1"],
+    ] {
+        let said = refusal(&with(&folder, &env, arguments), 1);
+        let expected = "Connection refused (os error 111); start it with kvs serve, or point this shell at the one \
+                        that runs: eval \"$(kvs env)\"\n";
+        assert_eq!(said, format!("kvs: cannot reach {url}: {expected}"));
+    }
+}
