@@ -18,7 +18,7 @@ from service import BINARY, PATIENCE, RAISED, REGION, Service, environment
 def env_of(kvs: Service) -> dict[str, str]:
     """What a shell has after `eval "$(kvs env)"`."""
     script = f'eval "$({shlex.quote(BINARY)} env --data {shlex.quote(str(kvs.data))} --shell sh)" && env -0'
-    start = environment(AWS_PROFILE="other", AWS_SESSION_TOKEN="old")
+    start = environment(AWS_PROFILE="other", AWS_SESSION_TOKEN="old", AWS_CA_BUNDLE="/of/another/tls-ca.pem")
     done = subprocess.run(["sh", "-c", script], env=start, capture_output=True, timeout=PATIENCE, check=True)
     return dict(pair.split("=", 1) for pair in done.stdout.decode().split("\0") if pair)
 
@@ -32,7 +32,7 @@ def test_env_points_a_shell_at_the_service(kvs: Service) -> None:
         kvs.credentials.secret_key,
     )
     assert env["AWS_REGION"] == env["AWS_DEFAULT_REGION"] == REGION
-    assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN"} & set(env)
+    assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"} & set(env)
 
 
 def test_boto3_needs_nothing_but_that_environment(kvs: Service, stream: str) -> None:

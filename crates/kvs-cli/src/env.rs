@@ -97,7 +97,8 @@ impl Place {
             Set("AWS_REGION", &self.region),
             Set("AWS_DEFAULT_REGION", &self.region),
         ];
-        variables.extend(self.ca.as_deref().map(|ca| Set("AWS_CA_BUNDLE", ca)));
+        // The CA of another service is the only one that clients would trust.
+        variables.push(self.ca.as_deref().map_or(Unset("AWS_CA_BUNDLE"), |ca| Set("AWS_CA_BUNDLE", ca)));
         match proof {
             Proof::Key { id, secret, token } => variables.extend([
                 Set("AWS_ACCESS_KEY_ID", id),

@@ -16,7 +16,7 @@ fn evaluated(folder: &Scratch, script: &str, names: &[&str]) -> Vec<String> {
     let output = Command::new("sh")
         .args(["-c", &command])
         .current_dir(folder.path())
-        .env_remove("AWS_CA_BUNDLE")
+        .env("AWS_CA_BUNDLE", "/of/another/tls-ca.pem")
         .env("AWS_PROFILE", "mine")
         .env("AWS_SESSION_TOKEN", "old")
         .env("SHELL", "/bin/sh")
