@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use kvs_service::auth::{Identities, KeyPair, Policy, file};
+use kvs_service::auth::{Identities, IdentityError, KeyPair, Policy, file};
 use kvs_service::random::SystemRandom;
 use rustix::process::Signal;
 use serde_json::json;
@@ -86,6 +86,7 @@ impl Users {
         let folder = File::open(&self.data).doing(format_args!("cannot open {}", self.data.display()))?;
         folder.lock().doing(format_args!("cannot lock {}", self.data.display()))?;
         let before = identities(&self.data)?;
+        self.what.check()?;
         let (after, said) = self.change(&before)?;
         file::save(&self.data.join("identities.json"), &after)?;
         // First: a key that was made is never seen again.
@@ -100,7 +101,7 @@ impl Users {
     fn change(&self, before: &Identities) -> Result<(Identities, String), Failure> {
         Ok(match &self.what {
             What::Add { name } => {
-                let after = before.with_user(name, &SystemRandom)?;
+                let after = before.with_user(name, &SystemRandom).map_err(|error| in_words(error, name))?;
                 let said = user(&after, name)?.keys().last().map(key_lines);
                 (after, said.unwrap_or_default())
             }
@@ -108,7 +109,7 @@ impl Users {
             What::Key { name, revoke: None } => {
                 let pair = KeyPair::random(&SystemRandom)?;
                 let said = key_lines(&pair);
-                (before.with_key(name, pair)?, said)
+                (before.with_key(name, pair).map_err(|error| in_words(error, name))?, said)
             }
             What::Key { name, revoke: Some(id) } => {
                 let pairs = user(before, name)?.keys();
@@ -118,7 +119,8 @@ impl Users {
                 (before.without_key(id)?, String::new())
             }
             What::Policy { name, policy, file: Some(path), .. } => {
-                (before.with_policy(name, policy, read_policy(path)?)?, String::new())
+                let after = before.with_policy(name, policy, read_policy(path)?);
+                (after.map_err(|error| in_words(error, policy))?, String::new())
             }
             What::Policy { name, policy, .. } => {
                 document(before, name, policy)?;
@@ -126,6 +128,45 @@ impl Users {
             }
             What::List { .. } => (before.clone(), String::new()),
         })
+    }
+}
+
+impl What {
+    /// Root is no user like the others.
+    fn check(&self) -> Result<(), Failure> {
+        Err(Failure::new(match self {
+            Self::Add { name } if name == "root" => {
+                "root is there from the start; one more key of it: kvs users key root"
+            }
+            Self::Remove { name } if name == "root" => {
+                "root cannot be removed; a key of it can: kvs users key root --revoke ID"
+            }
+            Self::Policy { name, .. } if name == "root" => "root may do everything, and has no policies",
+            _ => return Ok(()),
+        }))
+    }
+}
+
+/// A mistake in the words of the command, not of the file in which it would have been one. The name is the new one, or
+/// of the user whose key it is.
+fn in_words(error: IdentityError, name: &str) -> Failure {
+    match error {
+        IdentityError::Taken { what: "name", .. } => Failure::new(format_args!(
+            "there is a user {name:?} already, or one whose name differs in upper and lower case alone"
+        )),
+        IdentityError::TooMany { limit, what: "keys", .. } => Failure::new(format_args!(
+            "the user {name:?} has {limit} keys, and no user has more; revoke one first: \
+             kvs users key {name} --revoke ID"
+        )),
+        IdentityError::TooMany { limit, what, .. } => {
+            Failure::new(format_args!("there are {limit} {what}, and no more can be"))
+        }
+        IdentityError::Name { ref place } => {
+            let said = error.to_string();
+            let rule = said.strip_prefix(place).map_or(&*said, |rule| rule.trim_start_matches(": "));
+            Failure::new(format_args!("{name:?} is no name: {rule}"))
+        }
+        error => error.into(),
     }
 }
 

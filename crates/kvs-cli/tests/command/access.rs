@@ -119,7 +119,18 @@ fn users_change_while_the_service_runs() {
     service.line("the users are read again");
     let second = answer(&users(&["key", "camera"]));
     let id = |made: &str| made.lines().next().unwrap().split_once('=').unwrap().1.to_owned();
-    assert!(refusal(&users(&["key", "camera"]), 1).contains("at most 2"));
+    assert_eq!(
+        refusal(&users(&["key", "camera"]), 1),
+        "kvs: the user \"camera\" has 2 keys, and no user has more; revoke one first: \
+         kvs users key camera --revoke ID\n"
+    );
+    assert!(
+        refusal(&users(&["add", "Camera"]), 1).starts_with("kvs: there is a user \"Camera\" already, or ")
+    );
+    assert_eq!(
+        refusal(&users(&["add", "my camera"]), 1),
+        "kvs: \"my camera\" is no name: a name is 1 to 64 letters, digits or any of _+=,.@-\n"
+    );
     answer(&users(&["key", "camera", "--revoke", &id(&made)]));
     assert!(refusal(&users(&["key", "camera", "--revoke", &id(&made)]), 1).contains("has no key"));
 
@@ -132,6 +143,15 @@ fn users_change_while_the_service_runs() {
     assert_eq!(list["Users"][1]["AccessKeyIds"], serde_json::json!([id(&second)]));
     assert_eq!(list["Users"][1]["Policies"], serde_json::json!(["all"]));
     assert!(answer(&users(&["list"])).contains("camera"));
+    for (arguments, said) in [
+        (&["add", "root"][..], "root is there from the start; one more key of it: kvs users key root"),
+        (&["remove", "root"], "root cannot be removed; a key of it can: kvs users key root --revoke ID"),
+        (&["policy", "root", "all", file.to_str().unwrap()], "root may do everything, and has no policies"),
+    ] {
+        assert_eq!(refusal(&users(arguments), 1), format!("kvs: {said}\n"));
+    }
+    let named = refusal(&users(&["policy", "camera", "a b", file.to_str().unwrap()]), 1);
+    assert!(named.starts_with("kvs: \"a b\" is no name: "), "{named}");
     answer(&users(&["policy", "camera", "all", "--remove"]));
     assert!(refusal(&users(&["policy", "camera", "all"]), 1).contains("has no policy"));
 
