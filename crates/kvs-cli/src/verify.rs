@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use kvs_service::store::{Damage, Settings, Store, StreamId};
+use kvs_service::store::{Damage, Number, SegmentId, Settings, Store, StreamId};
 use serde_json::{Value, json};
 
 use crate::amount::show_bytes;
@@ -65,10 +65,11 @@ impl Verify {
         let costly = damage.iter().filter(|one| !one.fragments.is_empty()).count();
         let places = costly + lost.len() + unreadable.len() + found.unlisted.len();
         if self.json {
-            let fragments = |list: &[(StreamId, _)]| list.iter().map(&fragment).collect::<Vec<_>>();
+            let fragment = |(stream, number): &(StreamId, Number)| json!({ "Stream": name(*stream), "FragmentNumber": number.to_string() });
+            let fragments = |list: &[_]| list.iter().map(fragment).collect::<Vec<_>>();
             let damage: Vec<_> =
                 damage.iter().map(|one| damage_json(one, &fragments(&one.fragments))).collect();
-            let lost: Vec<_> = lost.iter().map(ToString::to_string).collect();
+            let lost: Vec<_> = lost.iter().copied().map(bare).collect();
             let report = json!({
                 "Sound": places == 0,
                 "Segments": found.segments,
@@ -119,9 +120,14 @@ fn same(a: &Damage, b: &Damage) -> bool {
     a.segment == b.segment && a.offset == b.offset
 }
 
-fn damage_json(damage: &Damage, fragments: &[String]) -> Value {
+/// The id as it is in the name of the file.
+fn bare(segment: SegmentId) -> String {
+    format!("{:016x}", segment.0)
+}
+
+fn damage_json(damage: &Damage, fragments: &[Value]) -> Value {
     json!({
-        "Segment": damage.segment.to_string(),
+        "Segment": bare(damage.segment),
         "Offset": damage.offset,
         "Length": damage.length,
         "Fragments": fragments,

@@ -34,6 +34,7 @@ fn a_sound_folder_is_sound_and_a_flipped_bit_is_found() {
 
     let segments: Vec<_> = std::fs::read_dir(folder.data().join("segments")).unwrap().collect();
     let segment = segments.into_iter().next().unwrap().unwrap().path();
+    let id = segment.file_stem().unwrap().to_str().unwrap().to_owned();
     let file = OpenOptions::new().read(true).write(true).open(segment).unwrap();
     let middle = 4096 + u64::try_from(PAYLOAD).unwrap() / 2;
     let mut byte = [0];
@@ -49,22 +50,41 @@ fn a_sound_folder_is_sound_and_a_flipped_bit_is_found() {
     let output = verify(&folder, true);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["Sound"], &report["Fragments"]), (&false.into(), &2.into()));
-    assert_eq!(report["Damage"][0]["Fragments"].as_array().unwrap().len(), 1, "{report}");
+    let damage = &report["Damage"][0];
+    assert_eq!(damage["Segment"], *id);
+    assert_eq!(damage["Fragments"].as_array().unwrap().len(), 1, "{report}");
+    assert_eq!(damage["Fragments"][0]["Stream"], "cam1");
+    let number = damage["Fragments"][0]["FragmentNumber"].as_str().unwrap();
+    assert!(number.len() == 47 && number.bytes().all(|byte| byte.is_ascii_digit()), "{number}");
+    let said = String::from_utf8(verify(&folder, false).stdout).unwrap();
+    assert!(said.contains(&format!("lost: fragment {number} of cam1")), "{said}");
     assert_eq!(report["Unreadable"], serde_json::json!([]));
 }
 
 #[test]
 fn a_segment_that_is_gone_is_missed() {
-    let folder = Scratch::new("verify-gone");
-    three(&folder);
-    let segments = folder.data().join("segments");
-    for segment in std::fs::read_dir(&segments).unwrap() {
-        std::fs::remove_file(segment.unwrap().path()).unwrap();
+    for json in [false, true] {
+        let folder = Scratch::new(&format!("verify-gone-{json}"));
+        three(&folder);
+        let mut ids = Vec::new();
+        for segment in std::fs::read_dir(folder.data().join("segments")).unwrap() {
+            let path = segment.unwrap().path();
+            ids.push(path.file_stem().unwrap().to_str().unwrap().to_owned());
+            std::fs::remove_file(path).unwrap();
+        }
+        let output = verify(&folder, json);
+        refusal(&output, 1);
+        let report = String::from_utf8(output.stdout).unwrap();
+        if json {
+            let report: Value = serde_json::from_str(&report).unwrap();
+            assert_eq!(report["LostSegments"], serde_json::json!(ids));
+        } else {
+            assert!(
+                report.contains(&format!("segment {}: missing, or its header is damaged\n", ids[0])),
+                "{report}"
+            );
+        }
     }
-    let output = verify(&folder, false);
-    refusal(&output, 1);
-    let report = String::from_utf8(output.stdout).unwrap();
-    assert!(report.contains(": missing, or its header is damaged\n"), "{report}");
 }
 
 #[test]
