@@ -13,7 +13,7 @@ PACKAGES=(
     "libc6-dev                   deny,clippy,test,doctest,doc,cost,fuzz,clients links Rust programs"
     "valgrind                    cost                                           counts instructions"
     "g++                         clippy,fuzz                                    compiles libFuzzer"
-    "ffmpeg                      test                                           ffprobe, an independent reader and source"
+    "ffmpeg                      test,clients                                   ffprobe, an independent reader and source"
     "mkvtoolnix                  test                                           mkvinfo and mkvmerge, independent readers"
     "gstreamer1.0-tools          test                                           gst-launch-1.0"
     "gstreamer1.0-plugins-base   test                                           test sources, Opus"

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
+from pathlib import Path
 
 import service as services
 from consumer import get_fragments, list_fragments
 from matroska import body, cluster, header, media, tags
 from producer import now_ms, numbers, open_session, put
-from service import BINARY, PATIENCE, RAISED, REGION, Service, environment
+from service import BINARY, PATIENCE, RAISED, REGION, ROOT, Service, environment
 
 
 def env_of(kvs: Service) -> dict[str, str]:
@@ -145,3 +149,29 @@ def test_health_and_metrics_are_there_for_who_is_on_this_machine(kvs: Service, s
     put(kvs, stream, body(media(now_ms(), 2)))
     status, said = kvs.ask("GET", "/metrics")
     assert status == 200 and stream in said and "PutMedia" in said.replace("_", "")
+
+
+def test_the_lines_of_the_readme_put_media_and_read_it_back(kvs: Service, stream: str, tmp_path: Path) -> None:
+    blocks = re.findall(r"(?:^    .+\n)+", (ROOT / "README.md").read_text(), re.MULTILINE)
+    (lines,) = [textwrap.dedent(block) for block in blocks if "/putMedia" in block]
+    # As it is there, but for a test's time.
+    for there, here in [(" -re ", " "), (" -t 20 ", " -t 3 "), ("front-door", stream)]:
+        assert there in lines
+        lines = lines.replace(there, here)
+    env = env_of(kvs)
+    env["PATH"] = f"{Path(BINARY).parent}{os.pathsep}{env['PATH']}"
+    done = subprocess.run(
+        ["sh", "-euc", lines], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=2 * PATIENCE
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    acks = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    # A fragment for each second, which is from key frame to key frame.
+    persisted = numbers(acks)
+    assert len(persisted) == 3 and not numbers(acks, "ERROR")
+    assert [row["FragmentNumber"] for row in list_fragments(kvs, stream)] == persisted
+    assert all(f"\n{number} " in done.stdout for number in persisted)
+    counting = "ffprobe -v fatal -count_frames -show_entries stream=codec_name,nb_read_frames -of csv=p=0".split()
+    counted = subprocess.run(
+        [*counting, tmp_path / f"{stream}.mkv"], capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
+    assert counted.stdout == "h264,90\n"
