@@ -302,6 +302,32 @@ faults = [
 ]
 for at, fault in enumerate(faults):
     seed("service_faults", f"fault-{at}", json.dumps(fault).encode())
+# Requests of the data plane: a byte for the operation, then headers or a body.
+number = "91343852333181432392682062659367423407745400833"
+requests = {
+    "put-absolute": (0, "x-amzn-fragment-timecode-type: ABSOLUTE\nx-amzn-fragment-acknowledgment-required: 1"),
+    "put-relative": (0, "x-amzn-fragment-timecode-type: RELATIVE\nx-amzn-producer-start-timestamp: 1600995182.7"),
+    "get-now": (1, {"StreamName": "cam", "StartSelector": {"StartSelectorType": "NOW"}}),
+    "get-after": (1, {"StartSelector": {"StartSelectorType": "FRAGMENT_NUMBER", "AfterFragmentNumber": number}}),
+    "get-token": (1, {"StartSelector": {"StartSelectorType": "CONTINUATION_TOKEN", "ContinuationToken": number}}),
+    "get-time": (1, {"StartSelector": {"StartSelectorType": "SERVER_TIMESTAMP", "StartTimestamp": 1.7e9}}),
+    "list": (
+        2,
+        {
+            "StreamName": "cam",
+            "MaxResults": 7,
+            "FragmentSelector": {
+                "FragmentSelectorType": "PRODUCER_TIMESTAMP",
+                "TimestampRange": {"StartTimestamp": 1, "EndTimestamp": 1.5e9},
+            },
+        },
+    ),
+    "list-token": (2, {"StreamARN": "arn", "NextToken": "A" * 60}),
+    "media": (3, {"StreamName": "cam", "Fragments": [number, number]}),
+}
+for name, (operation, request) in requests.items():
+    text = request if isinstance(request, str) else json.dumps(request)
+    seed("service_bodies", name, bytes([operation]) + text.encode())
 seed("service_faults", "all", "\n".join(map(json.dumps, faults)).encode())
 
 # Three frames of two tracks: the lead byte, a new track, the gap, the size.

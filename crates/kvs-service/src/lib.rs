@@ -25,4 +25,7 @@ mod text;
 pub mod tls;
 
 pub use config::{Config, Limits};
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use http::fuzzing;
 pub use service::{IDENTITIES, OpenError, Opened, Service};

@@ -159,22 +159,7 @@ pub(crate) async fn list_fragments(
     target: &Target,
     body: Bytes,
 ) -> Result<Response<Body>, Refused> {
-    let ask: AskList = serde_json::from_slice(&body).map_err(Refused::argument)?;
-    let most = match ask.max_results {
-        None => limits::LIST_FRAGMENTS_DEFAULT_RESULTS,
-        Some(asked) => usize::try_from(asked)
-            .ok()
-            .filter(|asked| (1..=limits::LIST_FRAGMENTS_RESULTS).contains(asked))
-            .ok_or_else(|| {
-                Refused::argument(format!("MaxResults must be from 1 to {}.", limits::LIST_FRAGMENTS_RESULTS))
-            })?,
-    };
-    let page = match (ask.next_token, ask.fragment_selector) {
-        (Some(token), _) => Page::of_token(&token)
-            .ok_or_else(|| Refused::argument("NextToken is not one that this operation gave."))?,
-        (None, Some(selector)) => Page { selector, after: None, shuffled: false },
-        (None, None) => return Err(Refused::argument("FragmentSelector or NextToken must be given.")),
-    };
+    let (page, most) = Page::asked(&body)?;
     let stream = kept(service, target, Operation::ListFragments)?;
     let started = service.clock.monotonic();
     stream.metrics.list_requests.one();
@@ -221,7 +206,7 @@ fn is_listed(row: &FragmentRow, delay: Duration, now: Utc) -> bool {
 
 /// A place in a list.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Page {
+pub(super) struct Page {
     selector: FragmentSelector,
     after: Option<After>,
     /// In no order: a fault on command.
@@ -229,6 +214,30 @@ struct Page {
 }
 
 impl Page {
+    /// What the body of a request asks for, and how many rows of it.
+    pub(super) fn asked(body: &[u8]) -> Result<(Self, usize), Refused> {
+        let ask: AskList = serde_json::from_slice(body).map_err(Refused::argument)?;
+        let most = match ask.max_results {
+            None => limits::LIST_FRAGMENTS_DEFAULT_RESULTS,
+            Some(asked) => usize::try_from(asked)
+                .ok()
+                .filter(|asked| (1..=limits::LIST_FRAGMENTS_RESULTS).contains(asked))
+                .ok_or_else(|| {
+                    Refused::argument(format!(
+                        "MaxResults must be from 1 to {}.",
+                        limits::LIST_FRAGMENTS_RESULTS
+                    ))
+                })?,
+        };
+        let page = match (ask.next_token, ask.fragment_selector) {
+            (Some(token), _) => Self::of_token(&token)
+                .ok_or_else(|| Refused::argument("NextToken is not one that this operation gave."))?,
+            (None, Some(selector)) => Self { selector, after: None, shuffled: false },
+            (None, None) => return Err(Refused::argument("FragmentSelector or NextToken must be given.")),
+        };
+        Ok((page, most))
+    }
+
     fn between(&self) -> Between {
         let (start, end) = (self.selector.range.start(), self.selector.range.end());
         match self.selector.selector_type {
@@ -250,7 +259,7 @@ impl Page {
         Ok(rows)
     }
 
-    fn token(&self) -> String {
+    pub(super) fn token(&self) -> String {
         let producer = self.selector.selector_type == FragmentSelectorType::ProducerTimestamp;
         let mut bytes = vec![u8::from(producer) | u8::from(self.shuffled) << 1];
         for time in [self.selector.range.start(), self.selector.range.end()] {
@@ -263,7 +272,7 @@ impl Page {
         encode(&bytes, STANDARD)
     }
 
-    fn of_token(token: &str) -> Option<Self> {
+    pub(super) fn of_token(token: &str) -> Option<Self> {
         // One of another length is none, and need not be decoded to know it.
         let bytes =
             Some(token).filter(|token| token.len() <= 64).and_then(|token| decode(token, STANDARD))?;
@@ -293,13 +302,8 @@ struct AskMedia {
     fragments: Vec<FragmentNumber>,
 }
 
-/// Answers GetMediaForFragmentList, in the order of the request.
-pub(crate) async fn media_for_fragment_list(
-    service: &Arc<Service>,
-    connection: Connection,
-    target: &Target,
-    body: &Bytes,
-) -> Result<Response<Body>, Refused> {
+/// The numbers that the body of a request asks for.
+pub(super) fn asked_media(body: &[u8]) -> Result<Vec<FragmentNumber>, Refused> {
     let AskMedia { fragments } = serde_json::from_slice(body).map_err(Refused::argument)?;
     if !(1..=limits::FRAGMENT_LIST_LENGTH).contains(&fragments.len()) {
         let message = format!("Fragments must hold 1 to {} numbers.", limits::FRAGMENT_LIST_LENGTH);
@@ -309,6 +313,17 @@ pub(crate) async fn media_for_fragment_list(
     if fragments.iter().any(|number| Number::from_wire(number).is_none()) {
         return Err(Refused::argument("Fragment numbers are invalid :"));
     }
+    Ok(fragments)
+}
+
+/// Answers GetMediaForFragmentList, in the order of the request.
+pub(crate) async fn media_for_fragment_list(
+    service: &Arc<Service>,
+    connection: Connection,
+    target: &Target,
+    body: &Bytes,
+) -> Result<Response<Body>, Refused> {
+    let fragments = asked_media(body)?;
     let stream = kept(service, target, Operation::GetMediaForFragmentList)?;
     stream.metrics.list_media_requests.one();
     let service_limits = &service.config.limits;

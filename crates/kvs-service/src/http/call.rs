@@ -168,7 +168,7 @@ impl Target {
     ///
     /// It names what the operation will act on, and nothing else: who may do something to one stream could otherwise
     /// name that one beside the other.
-    fn of_body(operation: Operation, body: &[u8]) -> Self {
+    pub(super) fn of_body(operation: Operation, body: &[u8]) -> Self {
         #[derive(Deserialize)]
         struct Named {
             #[serde(rename = "StreamName")]

@@ -46,8 +46,7 @@ pub(crate) async fn answer(
     target: &Target,
     body: &Bytes,
 ) -> Result<Response<Body>, Refused> {
-    let Ask { start } = serde_json::from_slice(body).map_err(Refused::argument)?;
-    let start = Start::of(start)?;
+    let start = Start::asked(body)?;
     let stream = target.admit(service, Operation::GetMedia)?;
     stream.metrics.get_requests.one();
     let limits = &service.config.limits;
@@ -82,7 +81,7 @@ pub(crate) async fn answer(
 
 /// Where an answer begins.
 #[derive(Clone, Copy, Debug)]
-enum Start {
+pub(super) enum Start {
     Now,
     Earliest,
     After(Number),
@@ -93,6 +92,12 @@ enum Start {
 }
 
 impl Start {
+    /// Where the body of a request wants to begin.
+    pub(super) fn asked(body: &[u8]) -> Result<Self, Refused> {
+        let Ask { start } = serde_json::from_slice(body).map_err(Refused::argument)?;
+        Self::of(start)
+    }
+
     fn of(selector: StartSelector) -> Result<Self, Refused> {
         Ok(match selector {
             StartSelector::Now => Self::Now,

@@ -11,6 +11,9 @@ mod archive;
 mod body;
 mod call;
 mod connection;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod get_media;
 mod listener;
 mod plain;

@@ -159,7 +159,7 @@ async fn begin(
 }
 
 /// What the head says of the session.
-fn opening(headers: &HeaderMap, persists: bool) -> Result<Opening, Refused> {
+pub(super) fn opening(headers: &HeaderMap, persists: bool) -> Result<Opening, Refused> {
     let text = |name: &'static str| -> Result<Option<&str>, Refused> {
         let Some(value) = headers.get(name) else { return Ok(None) };
         value.to_str().map(Some).map_err(|_| Refused::argument(format!("{name} is not text.")))
