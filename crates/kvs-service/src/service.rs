@@ -268,6 +268,7 @@ impl Service {
         if let Ok(removed @ 1..) = expired {
             tracing::debug!(fragments = removed, "expired");
         }
+        let reclaimed = self.store.reclaim();
         // A full disk is no less full when something cannot be expired.
         if let Some(most) = self.config.max_bytes {
             let removed = self.store.shrink(most)?;
@@ -275,7 +276,7 @@ impl Service {
                 tracing::info!(fragments = removed, "removed the oldest, for the recordings are full");
             }
         }
-        expired.map(drop)
+        expired.and(reclaimed)
     }
 
     fn expire(&self, stream: &control::Stream, active: &ActiveStream) -> Result<(), StoreError> {

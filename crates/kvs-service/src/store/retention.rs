@@ -106,11 +106,21 @@ fn remove_up_to(log: &SegmentLog, marks: &[(StreamId, Number)]) -> Result<u64, S
     Ok(removed)
 }
 
-/// Nothing of a stream can be read from here on, and its space comes back.
+/// Nothing of a stream can be read from here on. Its space comes back with [`reclaim`].
 pub(crate) fn delete(log: &SegmentLog, stream: StreamId) -> Result<(), StoreError> {
     log.catalog.delete(stream)?;
     log.index.raise_floors(&[(stream, Number::LAST)]);
-    sweep(log, [stream])?;
+    Ok(())
+}
+
+/// Gives back the space of streams that were deleted.
+pub(crate) fn reclaim(log: &SegmentLog) -> Result<(), StoreError> {
+    let mut dead = log.index.streams()?;
+    dead.retain(|stream| log.catalog.stream(*stream).is_none());
+    if dead.is_empty() {
+        return Ok(());
+    }
+    sweep(log, dead)?;
     remove_empty(log)
 }
 

@@ -174,12 +174,18 @@ impl Store {
         self.log.catalog.create(name, key_id, metadata)
     }
 
-    /// Deletes a stream: its key first, so that its bytes are unreadable from here on, then its space.
+    /// Deletes a stream: its key is no more, so that its bytes are unreadable from here on. Its space comes back with
+    /// [`reclaim`](Self::reclaim), which may take a while.
     pub fn delete_stream(&self, stream: StreamId) -> Result<(), StoreError> {
-        let _alone = self.sweeping.lock().unwrap_or_else(PoisonError::into_inner);
         retention::delete(&self.log, stream)?;
         self.numberings().remove(&stream);
         Ok(())
+    }
+
+    /// Gives back the space of streams that were deleted.
+    pub fn reclaim(&self) -> Result<(), StoreError> {
+        let _alone = self.sweeping.lock().unwrap_or_else(PoisonError::into_inner);
+        retention::reclaim(&self.log)
     }
 
     /// A stream by its id.

@@ -67,7 +67,8 @@ fn work(store: &Store, dice: &Dice, world: &mut World, clock: &mut u64, disk: &S
                     ),
                 }
             }
-            13 => drop(store.write_index()),
+            // The space of what was deleted, sooner or later.
+            13 => drop(store.write_index().and_then(|()| store.reclaim())),
             _ => {
                 for (mut upload, rest, stream) in uploads.drain(..) {
                     let number = upload.number();
