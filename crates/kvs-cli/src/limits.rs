@@ -179,6 +179,7 @@ table! {
         unretained_bytes: Bytes<1_000, PETABYTE>,
         unretained_total_bytes: Bytes<1_000, PETABYTE>,
         connections: Count<1, MILLION>,
+        connections_per_address: Count<1, MILLION>,
         head_timeout: Span<100>,
         body_timeout: Span<100>,
         body_bytes: Bytes<1_000, GIGABYTE>,

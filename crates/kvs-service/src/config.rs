@@ -99,6 +99,8 @@ pub struct Limits {
     pub unretained_total_bytes: u64,
     /// Connections at a time; who comes then waits.
     pub connections: usize,
+    /// Connections of one address at a time; those beyond are closed. Nobody takes all seats.
+    pub connections_per_address: usize,
     /// For the head of a request, and for the next request of a connection.
     pub head_timeout: Duration,
     /// For the body of a request that is not media.
@@ -136,6 +138,7 @@ impl Default for Limits {
             unretained_bytes: aws::UNRETAINED_BYTES,
             unretained_total_bytes: 1_000_000_000,
             connections: 20_000,
+            connections_per_address: 10_000,
             head_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(30),
             // A thousand fragment numbers.

@@ -1,8 +1,11 @@
 //! Connections come in, and go.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::BufReader;
@@ -38,6 +41,7 @@ impl Service {
         let tls = tls.map(TlsAcceptor::from);
         let seats = self.config.limits.connections.clamp(1, Semaphore::MAX_PERMITS);
         let seats = Arc::new(Semaphore::new(seats));
+        let guests = Guests::default();
         let (closing, closed) = watch::channel(false);
         let mut connections = JoinSet::new();
         let sweeper = tokio::spawn(sweep(Arc::clone(&self)));
@@ -61,9 +65,13 @@ impl Service {
                     continue;
                 }
             };
+            let Some(guest) = guests.enter(peer.ip(), self.config.limits.connections_per_address) else {
+                tracing::debug!(%peer, "closed: the address has as many connections as it may");
+                continue;
+            };
             let (service, tls, closed) = (Arc::clone(&self), tls.clone(), closed.clone());
             connections.spawn(async move {
-                let _seat = seat;
+                let (_seat, _guest) = (seat, guest);
                 // A frame goes when it is written.
                 let _ = tcp.set_nodelay(true);
                 let limit = service.config.limits.head_timeout;
@@ -98,6 +106,40 @@ impl Service {
         }
         let store = Arc::clone(&self.store);
         tokio::task::spawn_blocking(move || store.close()).await.map_err(io::Error::other)
+    }
+}
+
+/// How many connections each address has.
+#[derive(Clone, Default)]
+struct Guests(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// A connection of an address, until it is dropped.
+struct Guest {
+    guests: Guests,
+    address: IpAddr,
+}
+
+impl Guests {
+    fn enter(&self, address: IpAddr, most: usize) -> Option<Guest> {
+        let mut guests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = guests.entry(address).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Guest { guests: self.clone(), address })
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let mut guests = self.guests.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut count) = guests.entry(self.address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 

@@ -391,6 +391,23 @@ impl Wire {
         (length > 0).then_some(chunk)
     }
 
+    /// The status of the answer, where the connection may be closed instead.
+    pub(crate) async fn try_answer(
+        &mut self,
+        path: &str,
+        headers: &[(String, String)],
+        body: &[u8],
+    ) -> Option<u16> {
+        let mut request = format!("POST {path} HTTP/1.1\r\n");
+        for (name, value) in headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        request += &format!("content-length: {}\r\n\r\n", body.len());
+        self.may_break = true;
+        self.tcp.write_all(&[request.as_bytes(), body].concat()).await.ok()?;
+        self.line().await?.split(' ').nth(1)?.parse().ok()
+    }
+
     pub(crate) async fn answer(&mut self) -> Answer {
         let head = self.read_head().await;
         let mut body = BytesMut::new();

@@ -222,3 +222,25 @@ async fn no_more_fragment_lists_are_read_at_a_time_than_may_be() {
     drop(stuck);
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_address_takes_all_seats() {
+    let running = Running::start_with(|config| config.limits.connections_per_address = 2).await;
+    let client = running.client();
+    let (one, _two) = (Wire::connect(running.address).await, Wire::connect(running.address).await);
+    ended(&mut Wire::connect(running.address).await).await;
+    drop(one);
+    // Its place is free when the service has seen it go.
+    let listed = async {
+        loop {
+            let mut wire = Wire::connect(running.address).await;
+            let path = Operation::ListStreams.path();
+            let headers = client.signed(path, &[], b"{}");
+            if wire.try_answer(path, &headers, b"{}").await == Some(200) {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, listed).await.expect("its place is never free");
+    running.stop().await;
+}
