@@ -55,6 +55,7 @@ fn what_a_killed_process_had_completed_is_there_byte_for_byte() {
     let data = folder.path().join("data");
     let dice = Dice::new(9);
     let mut kept = Vec::new();
+    let mut read_before = std::collections::HashSet::new();
     let rounds = if std::env::var_os("KVS_LONG").is_some() { 200 } else { 10 };
     for round in 0..rounds {
         let mut child = Command::new(std::env::current_exe().unwrap())
@@ -86,13 +87,20 @@ fn what_a_killed_process_had_completed_is_there_byte_for_byte() {
             let row = store.get(*stream, Number::from_wire(number).unwrap()).unwrap();
             assert!(row.is_some(), "{stream} lost {number} in round {round}: {recovery:?}");
         }
+        let last = round + 1 == rounds;
         for stream in store.streams() {
             for row in all(&store, stream.id) {
+                // What was read after an earlier round is read once more in the end.
+                if !read_before.insert((stream.id, row.number)) && !last {
+                    continue;
+                }
                 let length = 20_000 + row.number.sequence as usize % 90_000;
                 assert_eq!(read(&store, &row).unwrap(), payload(row.number, length), "{}", row.number);
             }
         }
-        assert!(store.verify().unwrap().is_sound());
+        if last || round % 10 == 0 {
+            assert!(store.verify().unwrap().is_sound());
+        }
     }
     assert!(!kept.is_empty());
 }
