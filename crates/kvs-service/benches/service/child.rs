@@ -133,6 +133,7 @@ pub(crate) fn serve() {
             describe_calls: 100_000,
             put_media_calls: 100_000,
             put_media_bytes: 100_000_000_000,
+            put_media_fragments: u32::MAX,
             get_media_readers: 100_000,
             get_media_calls: 100_000,
             get_media_bytes: 100_000_000_000,
