@@ -204,7 +204,11 @@ impl Service {
     fn apply(&self, change: Change) -> Result<(), StoreError> {
         match &change {
             Change::Put(stream) => {
-                let metadata = serde_json::to_vec(&**stream).unwrap_or_default();
+                // Nothing at all in its place would be a stream that no start can read.
+                let metadata = serde_json::to_vec(&**stream).map_err(|error| StoreError::Disk {
+                    what: "describe the stream",
+                    source: std::io::Error::other(error),
+                })?;
                 match self.stream_by_arn(&stream.arn) {
                     Some(active) => {
                         self.store.set_metadata(active.id, &metadata)?;
@@ -228,13 +232,12 @@ impl Service {
                 if let Some(active) = self.stream_by_arn(arn) {
                     // Its sessions end before its key goes, so that they hear the reason.
                     active.delete();
+                    self.account(&active, 0);
                     if let Err(error) = self.store.delete_stream(active.id) {
                         self.revive(&active);
                         return Err(error);
                     }
                     self.catalog_mut().active.remove(arn.name());
-                    self.unretained
-                        .fetch_sub(active.unretained.swap(0, Ordering::Relaxed), Ordering::Relaxed);
                     self.metrics.forget(arn.name());
                 }
             }

@@ -113,6 +113,10 @@ async fn begin(
     if service.is_stopping() {
         return Err(Refused::new(Exception::ServiceUnavailable, "The service stops."));
     }
+    // Deleted before this session could hear it.
+    if stream.is_deleted() {
+        return Err(Refused::no_stream());
+    }
     let numbering = numbering.map_err(|error| {
         if matches!(error, StoreError::NoStream(_)) {
             return Refused::no_stream();
@@ -287,16 +291,13 @@ impl Source for Ingest {
                     self.carry_out();
                     return Some(Err(Broken));
                 }
-                Event::Room => self.session.read_on(self.service.clock.monotonic()),
+                Event::Room => self.read_on(self.service.clock.monotonic()),
                 Event::Time => {
                     let now = self.service.clock.monotonic();
-                    if self.resume.take_if(|resume| *resume <= now).is_some() {
-                        self.session.read_on(now);
+                    if self.resume.is_some() || self.blocks.available_permits() == 0 {
+                        self.read_on(now);
                     }
-                    if self.blocks.available_permits() == 0 {
-                        // It is the disk that is silent.
-                        self.session.read_on(now);
-                    }
+                    self.resume = self.resume.filter(|resume| *resume > now);
                     self.session.poll(now, &mut self.out);
                     if self.abandoned().is_some_and(|abandoned| abandoned <= now) {
                         self.session.interrupt(&mut self.out);
@@ -351,6 +352,12 @@ impl Ingest {
             event = media => event,
             () = timer => Event::Time,
         }
+    }
+
+    /// Nothing was read up to now, because it was too fast or the disk too slow: that was no silence of the producer.
+    fn read_on(&mut self, now: Monotonic) {
+        self.received = now;
+        self.session.read_on(now);
     }
 
     /// The producer goes on when so many bytes more are within what it may.
