@@ -373,3 +373,26 @@ async fn a_thousand_fragments_at_once_hold_nobody_else_up() {
     assert!((10..900).contains(&taken), "{taken}");
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_producer_that_is_made_to_wait_is_not_silent() {
+    let running = Running::start_with(|config| {
+        config.limits.put_media_fragments = 4;
+        config.limits.session.idle = Duration::from_millis(600);
+        config.limits.session.idle_ack = Duration::from_millis(200);
+    })
+    .await;
+    let client = running.client();
+    client.create("cam", 24).await;
+    let mut put = client.put("cam").await;
+    let mut body = Body::new(1);
+    // Two seconds too many, and then one more that waits for them.
+    let many: Vec<u8> = (0..12).flat_map(|time| body.fragment(BASE + time, &[b""])).collect();
+    put.send(&many).await;
+    put.send(&body.fragment(BASE + 1_000, &[b"last"])).await;
+    put.finish().await;
+    let events: Vec<_> = put.acks().await.into_iter().map(|ack| ack.event).collect();
+    let count = |wanted| events.iter().filter(|event| **event == wanted).count();
+    assert_eq!((count(Received), count(Persisted), count(Error)), (13, 13, 0), "{events:?}");
+    running.stop().await;
+}
