@@ -177,13 +177,5 @@ async fn what_was_persisted_outlives_a_kill_at_any_moment() {
 
 fn client_of(service: &mut Running, folder: &Scratch) -> Client {
     let address = service.url().strip_prefix("http://").unwrap().parse().unwrap();
-    let identities = std::fs::read(folder.data().join(kvs_service::IDENTITIES)).unwrap();
-    let identities = kvs_service::auth::Identities::parse(&identities).unwrap();
-    let pair = &identities.root().keys()[0];
-    let keys = Keys {
-        access_key: pair.access_key_id.to_string(),
-        secret: pair.secret_access_key.reveal().to_owned(),
-        token: None,
-    };
-    Client { address, keys }
+    Client { address, keys: Keys::of_folder(&folder.data()) }
 }

@@ -31,16 +31,8 @@ impl Service {
     fn start(folder: &Scratch) -> Self {
         let mut running = Running::serve(folder, &[] as &[&str]);
         let url = running.url();
-        let identities = std::fs::read(folder.data().join(kvs_service::IDENTITIES)).unwrap();
-        let identities = kvs_service::auth::Identities::parse(&identities).unwrap();
-        let pair = &identities.root().keys()[0];
-        let keys = Keys {
-            access_key: pair.access_key_id.to_string(),
-            secret: pair.secret_access_key.reveal().to_owned(),
-            token: None,
-        };
         let address = url.strip_prefix("http://").unwrap().parse().unwrap();
-        Self { _running: running, url, raw: Client { address, keys } }
+        Self { _running: running, url, raw: Client { address, keys: Keys::of_folder(&folder.data()) } }
     }
 
     fn credentials(&self) -> Credentials {

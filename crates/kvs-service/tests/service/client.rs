@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use bytes::{Buf as _, Bytes, BytesMut};
+use kvs_service::auth::Identities;
 use kvs_wire::{Ack, AckEvent, AckReader, Operation};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -21,6 +23,24 @@ pub(crate) struct Keys {
     pub(crate) access_key: String,
     pub(crate) secret: String,
     pub(crate) token: Option<String>,
+}
+
+impl Keys {
+    /// Those of the root user.
+    pub(crate) fn root(identities: &Identities) -> Self {
+        let pair = &identities.root().keys()[0];
+        Self {
+            access_key: pair.access_key_id.to_string(),
+            secret: pair.secret_access_key.reveal().to_owned(),
+            token: None,
+        }
+    }
+
+    /// Those of the root user of a data folder.
+    pub(crate) fn of_folder(data: &Path) -> Self {
+        let identities = std::fs::read(data.join(kvs_service::IDENTITIES)).unwrap();
+        Self::root(&Identities::parse(&identities).unwrap())
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -48,12 +48,7 @@ impl Running {
         change(&mut config);
         let (service, opened) =
             tokio::task::spawn_blocking(move || Service::open(config)).await.unwrap().unwrap();
-        let pair = &opened.identities.root().keys()[0];
-        let root = Keys {
-            access_key: pair.access_key_id.to_string(),
-            secret: pair.secret_access_key.reveal().to_owned(),
-            token: None,
-        };
+        let root = Keys::root(&opened.identities);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
