@@ -1,10 +1,12 @@
 //! Which path is answered by whom.
 
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use kvs_media::time::Utc;
 use kvs_wire::{Exception, Operation, headers};
 
 use super::body::{Answered, Body};
@@ -40,7 +42,17 @@ pub(crate) async fn answer(
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
+    // By the clock that signatures are checked by: who is refused for the time learns it here.
+    if let Some(date) = http_date(service.now().utc) {
+        response.headers_mut().insert(DATE, date);
+    }
     Ok(response)
+}
+
+fn http_date(now: Utc) -> Option<HeaderValue> {
+    // A year has four digits in it. `Utc` ends in 2262.
+    let since = Duration::from_millis(u64::try_from(now.millis()).ok()?);
+    HeaderValue::from_str(&httpdate::fmt_http_date(UNIX_EPOCH.checked_add(since)?)).ok()
 }
 
 /// Why a call is not answered as it wants to be.
