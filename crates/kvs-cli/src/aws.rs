@@ -7,15 +7,13 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_kinesisvideo::Client;
-use aws_sdk_kinesisvideo::config::{ProvideCredentials as _, SharedHttpClient};
+use aws_sdk_kinesisvideo::config::ProvideCredentials as _;
 use aws_sdk_kinesisvideo::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesisvideo::types::ApiName;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use indicatif::{ProgressBar, ProgressStyle};
-use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use kvs_client::client::{Environment, Trust};
 
-use crate::failure::{Failure, While as _};
+use crate::failure::Failure;
 
 /// Limits are so many calls a second: whoever waits gets on.
 const ATTEMPTS: u32 = 20;
@@ -29,10 +27,9 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
 
 /// What the environment and the files of AWS say. Fails when nobody would sign a call.
 pub(crate) async fn config() -> Result<SdkConfig, Failure> {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest());
-    if let Some(bundle) = std::env::var_os("AWS_CA_BUNDLE").filter(|bundle| !bundle.is_empty()) {
-        loader = loader.http_client(trusting(bundle.as_ref())?);
-    }
+    // AWS_CA_BUNDLE, which the SDK does not know.
+    let trust = Trust::load(None, &Environment::of_process()).map_err(Failure::new)?;
+    let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(trust.http_client().clone());
     let config = loader.load().await;
     if config.region().is_none() {
         return Err(Failure::new(format_args!("no Region is set; {HINT}")));
@@ -43,22 +40,6 @@ pub(crate) async fn config() -> Result<SdkConfig, Failure> {
         Failure::new(format_args!("no credentials are set ({}); {HINT}", DisplayErrorContext(&error)))
     })?;
     Ok(config)
-}
-
-/// A client that trusts the certificates of a file and no others: `AWS_CA_BUNDLE`, which the SDK does not know.
-fn trusting(bundle: &std::path::Path) -> Result<SharedHttpClient, Failure> {
-    let path = bundle.display();
-    let pem = std::fs::read(bundle).doing(format_args!("cannot read AWS_CA_BUNDLE {path}"))?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    if certificates.doing(format_args!("AWS_CA_BUNDLE {path}"))?.is_empty() {
-        return Err(Failure::new(format_args!("AWS_CA_BUNDLE {path}: there is no certificate in it")));
-    }
-    let context =
-        TlsContext::builder().with_trust_store(TrustStore::empty().with_pem_certificate(pem)).build();
-    Ok(aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-        .tls_context(context.doing(format_args!("AWS_CA_BUNDLE {path}"))?)
-        .build_https())
 }
 
 /// The client for what is stored of a stream, which has an address of its own.

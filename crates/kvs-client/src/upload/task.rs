@@ -1,0 +1,358 @@
+//! The task that sends: it carries out what the session decides, and tells it what became of it.
+//!
+//! One task a stream, whatever its connections. It is woken by whoever pushes what nobody has asked for, by its
+//! sockets, and by one timer.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::body::{Body, Frame};
+use kvs_media::codec::Codec;
+use kvs_media::time::Monotonic;
+use kvs_wire::{ApiName, Exception, Recovery};
+use tokio::time::{Instant, Sleep};
+
+use super::core::Turn;
+use super::session::{Action, LinkId, OpenFailure, Opened, Opening, Pull};
+use super::wire::Gather;
+use super::{FailureKind, Listener, Settings, Shared};
+use crate::client::{
+    Acks, CallError, Connection, CredentialsError, NewStream, OpenPutMedia, PutMediaRequest,
+};
+use crate::{Client, clock};
+
+/// Sends until it is told to end.
+pub(super) async fn run(shared: Arc<Shared>, client: Arc<Client>, listener: Arc<dyn Listener>) {
+    let settings = Arc::new(shared.lock().settings.clone());
+    let mut task = Task {
+        shared,
+        client,
+        listener,
+        settings,
+        lines: Vec::new(),
+        setup: None,
+        set_up: false,
+        timer: None,
+    };
+    poll_fn(|cx| task.poll(cx)).await;
+}
+
+struct Task {
+    shared: Arc<Shared>,
+    client: Arc<Client>,
+    listener: Arc<dyn Listener>,
+    settings: Arc<Settings>,
+    lines: Vec<Line>,
+    /// What is asked of the stream itself, once there is a connection.
+    setup: Option<Boxed<Option<bool>>>,
+    set_up: bool,
+    timer: Option<(Monotonic, Pin<Box<Sleep>>)>,
+}
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A connection of the session's.
+struct Line {
+    id: LinkId,
+    stage: Stage,
+}
+
+enum Stage {
+    Opening(Boxed<Result<(String, OpenPutMedia<Outgoing>), CallError>>),
+    Open {
+        /// `None` when it is done.
+        connection: Option<Connection<Outgoing>>,
+        acks: Acks,
+    },
+    /// The session knows that it has ended.
+    Closed,
+}
+
+/// The body of a request: what the session gives it.
+struct Outgoing {
+    shared: Arc<Shared>,
+    link: LinkId,
+}
+
+impl Body for Outgoing {
+    type Data = Gather;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Gather>, Infallible>>> {
+        let mut core = self.shared.lock();
+        let core = &mut *core;
+        // The task is woken when there is more, and polls the connection that polls this.
+        match core.session.pull(self.link, &mut core.buffer, clock::monotonic()) {
+            Pull::Data(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
+            Pull::Nothing => Poll::Pending,
+            Pull::Done => Poll::Ready(None),
+        }
+    }
+}
+
+impl Task {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.shared.waker.register(cx.waker());
+        loop {
+            let Turn { actions, reports, deadline, notify, closed } =
+                self.shared.lock().turn(clock::monotonic());
+            reports.into_iter().for_each(|report| self.listener.tell(report));
+            if notify {
+                self.shared.changed.notify_all();
+            }
+            if closed {
+                return Poll::Ready(());
+            }
+            let mut busy = !actions.is_empty();
+            for action in actions {
+                match action {
+                    Action::Open(opening) => self.open(opening),
+                    Action::Abort(id) => self.lines.retain(|line| line.id != id),
+                }
+            }
+            busy |= self.poll_lines(cx);
+            busy |= self.poll_setup(cx);
+            busy |= self.poll_timer(deadline, cx);
+            if !busy {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn poll_lines(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut busy = false;
+        for line in &mut self.lines {
+            busy |= line.poll(&self.shared, cx);
+        }
+        self.lines.retain(|line| !matches!(line.stage, Stage::Closed));
+        if !self.set_up && self.setup.is_none() && self.lines.iter().any(Line::is_open) {
+            self.setup = Some(Box::pin(set_up(Arc::clone(&self.client), Arc::clone(&self.settings))));
+            busy = true;
+        }
+        busy
+    }
+
+    fn poll_setup(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(setup) = &mut self.setup else { return false };
+        let Poll::Ready(keeps) = setup.as_mut().poll(cx) else { return false };
+        self.setup = None;
+        self.set_up = true;
+        if let Some(keeps) = keeps {
+            let mut core = self.shared.lock();
+            let core = &mut *core;
+            core.session.learn_retention(keeps, &mut core.buffer);
+        }
+        true
+    }
+
+    /// A timer that is set for earlier stays: looking once too often costs less than setting it anew for each frame.
+    fn poll_timer(&mut self, deadline: Option<Monotonic>, cx: &mut Context<'_>) -> bool {
+        let Some(deadline) = deadline else { return false };
+        let now = clock::monotonic();
+        let (at, timer) = match &mut self.timer {
+            Some((at, timer)) => {
+                if deadline < *at || *at <= now {
+                    timer.as_mut().reset(instant(deadline, now));
+                    *at = deadline;
+                }
+                (at, timer)
+            }
+            none => {
+                let (at, timer) =
+                    none.insert((deadline, Box::pin(tokio::time::sleep_until(instant(deadline, now)))));
+                (at, timer)
+            }
+        };
+        let due = timer.as_mut().poll(cx).is_ready();
+        if due {
+            // Set for the next deadline when that is known.
+            *at = Monotonic::default();
+        }
+        due
+    }
+
+    fn open(&mut self, opening: Opening) {
+        let outgoing = Outgoing { shared: Arc::clone(&self.shared), link: opening.link };
+        let media_type = media_type(&self.shared);
+        let opened =
+            open(Arc::clone(&self.client), Arc::clone(&self.settings), opening.clone(), media_type, outgoing);
+        self.lines.push(Line { id: opening.link, stage: Stage::Opening(Box::pin(opened)) });
+    }
+}
+
+/// The timer counts milliseconds, and goes off after them.
+fn instant(deadline: Monotonic, now: Monotonic) -> Instant {
+    Instant::now() + deadline.saturating_since(now).max(Duration::from_micros(1))
+}
+
+impl Line {
+    const fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open { .. })
+    }
+
+    /// True when something has happened.
+    fn poll(&mut self, shared: &Shared, cx: &mut Context<'_>) -> bool {
+        match &mut self.stage {
+            Stage::Closed => false,
+            Stage::Opening(opening) => {
+                let Poll::Ready(opened) = opening.as_mut().poll(cx) else { return false };
+                let now = clock::monotonic();
+                let mut core = shared.lock();
+                match opened {
+                    Ok((endpoint, open)) => {
+                        let OpenPutMedia { connection, acks, request_id, renew_in, .. } = open;
+                        core.session.opened(self.id, Opened { endpoint, request_id, renew_in }, now);
+                        self.stage = Stage::Open { connection: Some(connection), acks };
+                    }
+                    Err(error) => {
+                        core.session.refused(self.id, failure_of(&error), now);
+                        self.stage = Stage::Closed;
+                    }
+                }
+                true
+            }
+            Stage::Open { connection, acks } => {
+                // Sent first: what is read tells what more may go.
+                let mut busy = false;
+                let mut broken = None;
+                if let Some(open) = connection
+                    && let Poll::Ready(ended) = Pin::new(open).poll(cx)
+                {
+                    *connection = None;
+                    broken = ended.err().map(|error| error.to_string());
+                    busy = true;
+                }
+                loop {
+                    match acks.poll_next(cx) {
+                        Poll::Ready(Some(Ok(bytes))) => {
+                            let mut core = shared.lock();
+                            let core = &mut *core;
+                            let now = (clock::monotonic(), clock::utc());
+                            core.session.heard(self.id, &bytes, &mut core.buffer, now);
+                            busy = true;
+                        }
+                        Poll::Ready(Some(Err(error))) => {
+                            let cause = broken.unwrap_or_else(|| error.to_string());
+                            shared.lock().session.closed(self.id, Some(cause), clock::monotonic());
+                            self.stage = Stage::Closed;
+                            return true;
+                        }
+                        Poll::Ready(None) => {
+                            shared.lock().session.closed(self.id, broken, clock::monotonic());
+                            self.stage = Stage::Closed;
+                            return true;
+                        }
+                        Poll::Pending => return busy,
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Opens a connection: where to, the stream itself if it is not there, and the call.
+async fn open(
+    client: Arc<Client>,
+    settings: Arc<Settings>,
+    opening: Opening,
+    media_type: Option<String>,
+    body: Outgoing,
+) -> Result<(String, OpenPutMedia<Outgoing>), CallError> {
+    let stream = &settings.stream;
+    let api = ApiName::PutMedia;
+    if opening.renew_endpoint {
+        client.forget_data_endpoint(stream, api);
+    }
+    let endpoint = match client.data_endpoint(stream, api).await {
+        Err(error) if error.recovery() == Recovery::NoStream && settings.setup.create => {
+            let retention_hours = settings.setup.retention_hours;
+            let new = NewStream { retention_hours, media_type, tags: settings.setup.tags.clone() };
+            match client.create(stream, &new).await {
+                Ok(arn) => tracing::info!(%arn, "created the stream"),
+                // Somebody else was faster.
+                Err(error) if error.exception() == Some(Exception::ResourceInUse) => {}
+                Err(error) => return Err(error),
+            }
+            client.data_endpoint(stream, api).await?
+        }
+        other => other?,
+    };
+    let request = PutMediaRequest {
+        stream: stream.clone(),
+        timecodes: settings.timecodes,
+        start: opening.start.unwrap_or_else(clock::utc),
+        acks: settings.acks,
+    };
+    let opened = client.put_media(&endpoint, &request, opening.renew_credentials, body).await;
+    opened.map(|opened| (endpoint.to_string(), opened))
+}
+
+/// What is done about a stream that is there: tags, and whether it keeps anything. Neither is needed to send.
+async fn set_up(client: Arc<Client>, settings: Arc<Settings>) -> Option<bool> {
+    let Settings { stream, setup, .. } = &*settings;
+    if !setup.tags.is_empty()
+        && let Err(error) = client.tag(stream, &setup.tags).await
+    {
+        tracing::warn!(%error, "the stream did not get its tags");
+    }
+    match client.describe(stream).await {
+        Ok(described) => {
+            if described.retention_hours != setup.retention_hours {
+                let (kept, set) = (described.retention_hours, setup.retention_hours);
+                tracing::info!(
+                    "the stream keeps its media for {kept} h; {set} h is for a stream that is made new"
+                );
+            }
+            Some(described.retention_hours > 0)
+        }
+        Err(error) => {
+            tracing::info!(%error, "what the stream keeps is not known");
+            None
+        }
+    }
+}
+
+/// What the media of a new stream are, as the service names them: `video/h264,audio/aac`.
+fn media_type(shared: &Shared) -> Option<String> {
+    let core = shared.lock();
+    let types: Vec<&str> =
+        core.intake.tracks().filter_map(|track| Some(name_of(Codec::of(track)?))).collect();
+    (!types.is_empty()).then(|| types.join(","))
+}
+
+const fn name_of(codec: Codec) -> &'static str {
+    match codec {
+        Codec::H264 => "video/h264",
+        Codec::H265 => "video/h265",
+        Codec::Av1 => "video/av1",
+        Codec::Vp8 => "video/vp8",
+        Codec::Vp9 => "video/vp9",
+        Codec::Mjpeg => "video/jpeg",
+        Codec::Aac => "audio/aac",
+        Codec::Opus => "audio/opus",
+        Codec::Alaw => "audio/alaw",
+        Codec::Mulaw => "audio/mulaw",
+        Codec::Pcm(_) => "audio/L16",
+        Codec::Data => "application/octet-stream",
+    }
+}
+
+fn failure_of(error: &CallError) -> OpenFailure {
+    OpenFailure {
+        recovery: error.recovery(),
+        kind: match error {
+            CallError::Credentials(CredentialsError::None(_)) => FailureKind::NoCredentials,
+            CallError::Settings(_) => FailureKind::Settings,
+            _ => FailureKind::Refused,
+        },
+        message: error.to_string(),
+        request_id: error.request_id().map(ToOwned::to_owned),
+    }
+}

@@ -1,0 +1,130 @@
+//! More comes than goes.
+
+use std::collections::BTreeMap;
+
+use kvs_wire::Recovery;
+
+use super::super::PushError;
+use super::super::report::{FailureKind, Report};
+use super::super::settings::WhenFull;
+use super::world::{Fault, SECOND, World, millis, settings};
+
+const FRAME: usize = 2_000;
+
+#[test]
+fn who_is_to_wait_waits_and_nothing_is_lost() {
+    let mut settings = settings();
+    settings.capacity.bytes = 200_000;
+    let mut world = World::new(settings);
+    let video = world.video();
+    world.at(millis(2_000), Fault::Refuse(Recovery::BackOff, 30));
+    let mut index = 0;
+    while index < 600 {
+        match world.push(video, index % 10 == 0, FRAME) {
+            Ok(_) => index += 1,
+            Err(error) => assert!(matches!(error, PushError::Full(_))),
+        }
+        assert!(world.core.stats(world.now).bytes_held <= 210_000);
+        world.pass(millis(100));
+    }
+    assert!(world.refused_pushes > 100);
+    world.drain(SECOND * 20);
+    world.assert_all_stored_in_order();
+}
+
+#[test]
+fn the_oldest_whole_fragments_go_and_what_is_stored_can_be_decoded() {
+    for (capacity, rate) in
+        [(200_000, None), (200_000, Some(5_000)), (100_000, Some(4_000)), (100_000, Some(1_000))]
+    {
+        let mut settings = settings();
+        settings.capacity.bytes = capacity;
+        settings.when_full = WhenFull::DropOldest;
+        let mut world = World::new(settings);
+        world.rate = rate;
+        let video = world.video();
+        if rate.is_none() {
+            world.at(millis(2_000), Fault::Refuse(Recovery::BackOff, 60));
+        }
+        let mut keys = BTreeMap::new();
+        let mut most = 0;
+        for index in 0..1_200 {
+            let key = index % 10 == 0;
+            keys.insert(world.push(video, key, FRAME).unwrap(), key);
+            world.pass(millis(100));
+            most = most.max(world.core.stats(world.now).bytes_held);
+        }
+        world.rate = None;
+        world.drain(SECOND * 100);
+        world.assert_accounted();
+        // One fragment that is partly on the wire may be above it.
+        assert!(most <= capacity + 30_000, "{most}");
+        let stats = world.core.stats(world.now);
+        assert!(stats.frames_dropped > 100, "{stats:#?}");
+        let told: u64 = world
+            .reports
+            .iter()
+            .filter_map(|report| match report {
+                Report::Dropped(dropped) => Some(dropped.frames),
+                _ => None,
+            })
+            .sum();
+        assert_eq!(told, stats.frames_dropped);
+        // A fragment begins with its key frame and has no hole.
+        for fragment in &world.stored {
+            assert!(keys[&fragment.frames[0]], "{fragment:?}");
+            assert!(fragment.frames.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{fragment:?}");
+        }
+    }
+}
+
+#[test]
+fn no_room_is_a_failure_where_that_was_asked_for() {
+    let mut settings = settings();
+    settings.capacity.bytes = 100_000;
+    settings.when_full = WhenFull::Fail;
+    let mut world = World::new(settings);
+    let video = world.video();
+    world.at(millis(0), Fault::Refuse(Recovery::BackOff, 600));
+    world.film(video, SECOND * 60, 10, FRAME);
+    let failures = world
+        .reports
+        .iter()
+        .filter(|report| matches!(report, Report::Failed(failure) if failure.kind == FailureKind::Full));
+    assert_eq!(failures.count(), 1);
+    assert_eq!(world.push(video, true, 10), Err(PushError::Ended));
+}
+
+#[test]
+fn a_slow_path_is_waited_for_and_not_given_up() {
+    let mut world = World::new(settings());
+    // A quarter of what comes.
+    world.rate = Some(5_000);
+    let video = world.video();
+    world.film(video, SECOND * 60, 10, FRAME);
+    world.drain(SECOND * 400);
+    world.assert_all_stored_in_order();
+    assert_eq!((world.openings.len(), world.duplicates()), (1, 0));
+}
+
+#[test]
+fn what_is_on_the_wire_and_not_received_is_bounded() {
+    let mut world = World::new(settings());
+    let video = world.video();
+    world.film(video, millis(500), 100, 100_000);
+    world.at(world.since_start(), Fault::Stall);
+    world.film(video, SECOND * 8, 10, 100_000);
+    let stats = world.core.stats(world.now);
+    assert!(stats.bytes_sent < 500_000 + 100_000 * 12, "{}", stats.bytes_sent);
+}
+
+#[test]
+fn a_frame_that_is_larger_than_the_room_does_not_wait_for_ever() {
+    let mut settings = settings();
+    settings.capacity.bytes = 10_000;
+    let mut world = World::new(settings);
+    let video = world.video();
+    assert!(world.push(video, true, 50_000).is_ok());
+    world.pass(SECOND);
+    world.assert_accounted();
+}
