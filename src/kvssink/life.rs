@@ -1,0 +1,196 @@
+//! From READY to READY: a run begins, plays, pauses, comes to its end, fails, stops.
+
+use std::sync::Arc;
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use kvs_client::upload::Failure;
+
+use super::imp::{KvsSink, Patience, State};
+use super::listener::Voice;
+use super::run::Run;
+use super::settings::{Plan, SettingsError};
+use crate::connection::Surroundings;
+use crate::gate::Position;
+use crate::log::SINK;
+use crate::{message, runtime};
+
+impl KvsSink {
+    pub(super) fn refuse(&self, why: &str) -> gst::StateChangeError {
+        self.post_error_message(gst::error_msg!(gst::ResourceError::Settings, ("{why}")));
+        gst::StateChangeError
+    }
+
+    /// What a run needs, by the settings, the environment and the disk.
+    pub(super) fn plan(&self) -> Result<Plan, SettingsError> {
+        let settings = self.settings().clone();
+        let (token, ca_file) = (variable("AWS_SESSION_TOKEN"), variable("KVSSINK_CA_CERT_PATH"));
+        let around = Surroundings {
+            has_keys: variable("AWS_ACCESS_KEY_ID").is_some() && variable("AWS_SECRET_ACCESS_KEY").is_some(),
+            session_token: token.as_deref(),
+            ca_file: ca_file.as_deref(),
+            dual_stack: variable("AWS_USE_DUALSTACK_ENDPOINT").as_deref() == Some("true"),
+            has_credential_file: settings.connection.credential_path().is_file(),
+        };
+        settings.plan(around)
+    }
+
+    /// NULL to READY: what is set can be.
+    pub(super) fn check(&self) -> Result<(), gst::StateChangeError> {
+        self.plan().map_err(|error| self.refuse(&error.to_string()))?;
+        // In the incumbent the environment wins.
+        let own = self.settings().connection.region().map(ToOwned::to_owned);
+        if let (Some(own), Some(other)) = (own, variable("AWS_DEFAULT_REGION"))
+            && own != other
+        {
+            let text = format!("aws-region={own} is used, and not AWS_DEFAULT_REGION={other}");
+            self.warn(gst::ResourceError::Settings, &text);
+        }
+        Ok(())
+    }
+
+    /// READY to PAUSED: a run begins, and connects.
+    pub(super) fn begin(&self) -> Result<(), gst::StateChangeError> {
+        let plan = self.plan().map_err(|error| self.refuse(&error.to_string()))?;
+        let settings = self.settings().clone();
+        for name in settings.without_effect() {
+            gst::debug!(SINK, imp = self, "{name} is accepted, and without effect");
+        }
+        let pads = self.pads();
+        let run = Arc::new(Run::new(&plan, &settings).map_err(|error| self.refuse(&error.to_string()))?);
+        let runtime =
+            runtime::handle().map_err(|error| self.refuse(&format!("no thread can be started: {error}")))?;
+        let voice = Arc::new(Voice::of(&self.obj()));
+        {
+            let mut state = self.state();
+            *state =
+                State { run: Some(Arc::clone(&run)), voice: Some(Arc::clone(&voice)), ..State::default() };
+        }
+        for pad in pads {
+            pad.imp().set_eos(false);
+            pad.imp().set_position(None);
+            self.gate.set_leave(&pad.imp().leave, false);
+            self.join(&run, &pad);
+        }
+        run.start(&plan, runtime, voice);
+        self.gate.set(Position::Held);
+        Ok(())
+    }
+
+    /// PAUSED to PLAYING: what was held goes on.
+    pub(super) fn play(&self) {
+        let element = self.obj();
+        if let Some(run) = self.run() {
+            run.timeline.play(element.clock().as_ref(), self.base_time());
+        }
+        self.gate.set(Position::Open);
+        self.say_end();
+    }
+
+    /// PAUSED to READY, when no streaming thread is left: what was pushed is acknowledged, or said not to be.
+    pub(super) fn end(&self) {
+        let run = std::mem::take(&mut *self.state()).run;
+        for pad in self.pads() {
+            pad.imp().lane().leave();
+        }
+        let Some(run) = run else { return };
+        let timeout = self.settings().stop_timeout();
+        if let Some(warning) = run.stop(timeout) {
+            self.warn(gst::ResourceError::Write, &warning);
+        }
+    }
+
+    /// STREAM_START of the first pad of a group is the sink's.
+    pub(super) fn say_stream_start(&self, event: &gst::event::StreamStart) {
+        let group = event.group_id();
+        if self.state().group.replace(group) != Some(group) {
+            let message = gst::message::StreamStart::builder()
+                .src(&*self.obj())
+                .seqnum(event.seqnum())
+                .group_id_if_some(group)
+                .build();
+            self.post(message);
+        }
+    }
+
+    /// Something comes: it is not over.
+    pub(super) fn go_on(&self) {
+        let mut state = self.state();
+        state.ending.restart();
+        state.patience = None;
+    }
+
+    /// When nothing more comes on any pad that is linked, the stream ends: `end` names the event.
+    pub(super) fn consider_end(&self, end: Option<gst::Seqnum>) {
+        let linked: Vec<_> = self.pads().into_iter().filter(PadExt::is_linked).collect();
+        if linked.is_empty() || !linked.iter().all(|pad| pad.imp().is_eos()) {
+            return;
+        }
+        let Some(run) = self.run() else { return };
+        let ticket = {
+            let mut state = self.state();
+            if !state.ending.is_streaming() {
+                return;
+            }
+            state.ending.begin(end.unwrap_or_else(gst::Seqnum::next))
+        };
+        run.upload.finish();
+        let (sink, timeout) = (self.obj().downgrade(), self.settings().stop_timeout());
+        if let Ok(runtime) = runtime::handle() {
+            let timer = runtime.spawn(async move {
+                tokio::time::sleep(timeout).await;
+                if let Some(sink) = sink.upgrade() {
+                    sink.imp().expired(ticket);
+                }
+            });
+            self.state().patience = Some(Patience(timer.abort_handle()));
+        }
+    }
+
+    /// All is acknowledged.
+    pub(super) fn drained(&self) {
+        if self.state().ending.drain() {
+            self.say_end();
+        }
+    }
+
+    /// Nobody waits for the acks any longer.
+    fn expired(&self, ticket: u64) {
+        if !self.state().ending.expire(ticket) {
+            return;
+        }
+        if let Some(run) = self.run() {
+            let stats = run.upload.stats();
+            let text = format!(
+                "{}: the stream ends with {} frames ({} bytes) in {} fragments that are not acknowledged",
+                run.stream, stats.frames_held, stats.bytes_held, stats.fragments_held
+            );
+            self.warn(gst::ResourceError::Write, &text);
+        }
+        self.say_end();
+    }
+
+    /// Says EOS when it is there, and while the element plays.
+    fn say_end(&self) {
+        let end = self.state().ending.reached();
+        if let Some(end) = end.filter(|_| self.gate.is_open()) {
+            self.post(gst::message::Eos::builder().src(&*self.obj()).seqnum(end).build());
+        }
+    }
+
+    /// It ends here: said once, and every chain returns an error.
+    pub(super) fn failed(&self, failure: &Failure) {
+        let Some(run) = self.run() else { return };
+        if !run.fail() {
+            return;
+        }
+        self.obj().emit_by_name::<()>("stream-error", &[&message::status(failure.kind)]);
+        self.post_error_message(message::error(failure, &run.stream));
+        run.upload.wake();
+    }
+}
+
+/// What the environment says.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
