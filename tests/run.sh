@@ -24,6 +24,11 @@ PACKAGES=(
     "curl                        clients                                        a client that signs by itself"
     "python3                     clients                                        boto3 and pytest"
     "python3-venv                clients                                        their virtual environment"
+    "libgstreamer1.0-dev               deny,deps,clippy,test,clients,doctest,doc,cost,meson GStreamer, to build the plugin"
+    "libgstreamer-plugins-base1.0-dev  deny,deps,clippy,test,clients,doctest,doc,cost,meson its base and video libraries"
+    "pkg-config                  clippy,test,clients,doctest,doc,cost,meson     finds them"
+    "meson                       meson                                          builds and installs the plugin"
+    "ninja-build                 meson                                          what meson drives"
 )
 # The same for cargo: the tool, its least version, the steps, the reason. Built from source, never downloaded ready.
 CARGO_TOOLS=(
@@ -31,11 +36,12 @@ CARGO_TOOLS=(
     "cargo-deny      0.20.2  deny  holds deny.toml"
     "cargo-fuzz      0.13.2  fuzz  builds the fuzz targets"
     "gungraun-runner 0.20.0  cost  runs a bench under valgrind; of the same version as the crate gungraun"
+    "cargo-cbuild    0.10.24 meson builds a plugin as a C library, with its pkg-config file"
 )
 # nextest must not replace itself: the version above is the one in use.
 CARGO_NEXTEST_OPTIONS=(--no-default-features --features default-no-update)
 
-STEPS=(scripts fmt deps deny clippy test clients doctest doc cost fuzz)
+STEPS=(scripts fmt deps deny clippy test clients doctest doc cost meson fuzz)
 declare -A ABOUT=(
     [scripts]="shell scripts parse, pass shellcheck and carry the run bit"
     [fmt]="rustfmt has nothing to change"
@@ -47,6 +53,7 @@ declare -A ABOUT=(
     [doctest]="the examples in the documentation"
     [doc]="rustdoc without a warning"
     [cost]="no hot path takes more instructions than its limit"
+    [meson]="the plugin and the command, built and installed by meson"
     [fuzz]="a few seconds of every fuzz target"
 )
 
@@ -190,7 +197,8 @@ install_cargo_tools() {
         echo "installing $tool $least (minutes, once): $reason"
         options=()
         if [[ $tool == cargo-nextest ]]; then options=("${CARGO_NEXTEST_OPTIONS[@]}"); fi
-        cargo install --locked --force "${options[@]}" "$tool@$least" >"$WORK/install.log" 2>&1 || {
+        # The crate of most tools has their name.
+        cargo install --locked --force "${options[@]}" "${tool/#cargo-cbuild/cargo-c}@$least" >"$WORK/install.log" 2>&1 || {
             tail -n 30 "$WORK/install.log" >&2
             cannot "cargo could not install $tool $least"
         }
@@ -331,6 +339,24 @@ step_doc() {
 step_cost() {
     # Callgrind counts the same whatever else the machine does; each bench fails by itself above its limits.
     cargo bench --package kvs-media --bench instructions
+}
+
+step_meson() {
+    local build=target/meson installed="$WORK/root" plugin
+    if [[ -e $build/build.ninja ]]; then
+        meson setup --reconfigure "$build"
+    else
+        meson setup --buildtype debug --prefix /usr "$build"
+    fi
+    meson compile -C "$build"
+    meson test -C "$build" --no-rebuild
+    DESTDIR="$installed" meson install -C "$build" --no-rebuild
+    plugin=$(find "$installed" -name libgstkvs.so)
+    # Where GStreamer of this system looks, and its pkg-config file beside it.
+    [[ ${plugin#"$installed"} == "$(pkg-config --variable=pluginsdir gstreamer-1.0)/libgstkvs.so" ]]
+    [[ -e ${plugin%/*}/pkgconfig/gstkvs.pc ]]
+    "$installed/usr/bin/kvs" --version
+    GST_REGISTRY="$WORK/registry" GST_PLUGIN_PATH="${plugin%/*}" gst-inspect-1.0 kvssink
 }
 
 step_fuzz() {
