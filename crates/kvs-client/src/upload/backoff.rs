@@ -8,8 +8,9 @@ const FIRST: Duration = Duration::from_millis(100);
 /// No attempt waits for longer, chance included: a path that heals is used again within ten seconds.
 const LONGEST: Duration = Duration::from_millis(8_000);
 
-/// Somebody has to do something before it can work.
-const AFTER_HELP: Duration = Duration::from_secs(30);
+/// Somebody has to do something before it can work. Seldom, and still no longer than fifteen seconds, in which nothing
+/// would be on its way that could.
+const AFTER_HELP: Duration = Duration::from_secs(12);
 
 /// Waits that double up to a cap, each a quarter longer or shorter by chance, so that many clients of one service do
 /// not come back at the same moment.
@@ -86,6 +87,15 @@ mod tests {
             }
             backoff.succeed();
             assert_eq!((backoff.fail(), backoff.failures()), (Duration::ZERO, 1));
+        }
+    }
+
+    #[test]
+    fn who_waits_for_help_looks_every_fifteen_seconds_at_the_most() {
+        let mut backoff = Backoff::new(5);
+        for _ in 0..100 {
+            let wait = backoff.fail_until_helped();
+            assert!(wait >= Duration::from_secs(9) && wait <= Duration::from_secs(15), "{wait:?}");
         }
     }
 

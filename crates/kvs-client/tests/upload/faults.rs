@@ -77,9 +77,6 @@ async fn refusals_of_the_control_plane_are_got_over() {
 async fn every_error_ack_of_the_service_is_met_as_the_table_says() {
     let mut scenes = Vec::new();
     for error in ErrorId::known() {
-        if error.reaction() == Reaction::ResendAfterHelp {
-            continue;
-        }
         scenes.push(tokio::spawn(async move {
             let mut scene = Scene::new().await;
             scene.fault(json!({ "what": { "error_ack": { "fragment": 2, "id": error.0 } }, "times": 1 }));
