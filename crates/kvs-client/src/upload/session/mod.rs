@@ -129,7 +129,8 @@ pub(crate) struct Session {
     keeps: Keeps,
     refusals: Refusals<FragmentId>,
     stalls: u32,
-    ever_open: bool,
+    /// Why a connection was lost last, or did not come about.
+    last_cause: Option<String>,
     last_life: Option<Monotonic>,
     /// When all is acknowledged, it ends.
     ending: bool,
@@ -162,7 +163,7 @@ impl Session {
             keeps: Keeps::Unknown,
             refusals: Refusals::new(),
             stalls: 0,
-            ever_open: false,
+            last_cause: None,
             last_life: None,
             ending: false,
             failed: false,
@@ -243,7 +244,6 @@ impl Session {
         link.endpoint = opened.endpoint;
         link.request_id = opened.request_id;
         self.tally.connections += 1;
-        self.ever_open = true;
         self.startup_deadline = None;
         (self.renew_credentials, self.renew_endpoint) = (false, false);
         self.last_life = Some(now);
@@ -339,7 +339,7 @@ impl Session {
         if self.startup_deadline.is_some_and(|deadline| deadline <= now) {
             return self.fail(Failure {
                 kind: FailureKind::StartupTimeout,
-                message: format!("not connected after {} attempts", self.opened),
+                message: self.late(now),
                 request_id: None,
             });
         }
@@ -372,6 +372,12 @@ impl Session {
             }
             self.links.retain(|link| link.open);
         }
+    }
+
+    fn late(&self, now: Monotonic) -> String {
+        let waited = self.started.map(|started| now.saturating_since(started)).unwrap_or_default();
+        let cause = self.last_cause.as_deref().unwrap_or("there was nothing to send");
+        format!("not connected within {} s, after {} attempts: {cause}", waited.as_secs(), self.opened)
     }
 
     /// When to look again if nothing else happens.
@@ -514,6 +520,9 @@ impl Session {
     fn drop_link(&mut self, id: LinkId, cause: Option<String>, now: Monotonic, wait: Wait) {
         let Some(index) = self.links.iter().position(|link| link.id == id) else { return };
         let link = self.links.remove(index);
+        if wait != Wait::None {
+            self.last_cause.clone_from(&cause);
+        }
         let pause = match wait {
             Wait::None => Duration::ZERO,
             Wait::Backoff => self.backoff.fail(),

@@ -186,6 +186,8 @@ fn a_start_that_takes_too_long_is_a_failure_only_where_that_was_asked_for() {
         world.at(millis(0), Fault::Refuse(Recovery::BackOff, 30));
         world.film(video, SECOND * 25, 10, 500);
         assert_eq!(failure(&world), expected);
+        let told = |report: &Report| matches!(report, Report::Failed(failure) if failure.message.contains("20 s") && failure.message.contains("BackOff"));
+        assert_eq!(world.reports.iter().any(told), expected.is_some(), "{:#?}", world.reports);
     }
 }
 
