@@ -238,6 +238,22 @@ fn a_gap_an_end_and_a_sparse_track_hold_nothing() {
 }
 
 #[test]
+fn pictures_that_have_ended_lead_until_the_last_of_them_has_gone() {
+    let mut lanes = av();
+    push(&mut lanes, AUDIO, 0, true, 0);
+    for (time, key) in [(0, true), (60, false), (30, false), (100, true), (130, false)] {
+        push(&mut lanes, VIDEO, time, key, 0);
+    }
+    lanes.end(VIDEO);
+    assert_eq!(times(&mut lanes, 0), [0, 0, 60, 30]);
+    // Were they to follow the sound, 102 would belong to the fragment before 100.
+    for time in [40, 61, 82, 102, 123, 144] {
+        push(&mut lanes, AUDIO, time, true, 1);
+    }
+    assert_eq!(times(&mut lanes, 1), [40, 61, 82, 100, 130, 102, 123, 144]);
+}
+
+#[test]
 fn after_a_flush_a_stream_begins_anew() {
     let mut lanes = av();
     push(&mut lanes, VIDEO, 1_500, true, 0);

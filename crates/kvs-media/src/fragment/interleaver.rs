@@ -131,6 +131,11 @@ impl<T> Lane<T> {
         !matches!(self.pace, Pace::Sparse) && !self.silent && !self.ended
     }
 
+    /// Whether the others may follow it: one that has ended still does while it holds something.
+    fn leads(&self) -> bool {
+        self.is_awaited() || (!matches!(self.pace, Pace::Sparse) && !self.silent && !self.queue.is_empty())
+    }
+
     /// Whether a fragment cannot begin yet, since frames may still come that belong into the one before, whose latest
     /// time is `gone`. What comes after a frame is later than it.
     fn holds(&self, gone: Option<RunningTime>) -> bool {
@@ -300,7 +305,7 @@ impl<T> Interleaver<T> {
 
     /// The lane that the others follow. Where none is waited for, one that holds something.
     fn leader(&self) -> Option<usize> {
-        let rank = |lane: &Lane<T>| match (lane.is_awaited(), lane.pace) {
+        let rank = |lane: &Lane<T>| match (lane.leads(), lane.pace) {
             (true, Pace::Leading) => Some(0),
             (true, _) => Some(1),
             (false, _) => (!lane.queue.is_empty()).then_some(2),

@@ -1,0 +1,119 @@
+//! A service in this process, and the path to it.
+
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+use kvs_service::Config;
+use kvs_wire::Operation;
+use serde_json::{Value, json};
+
+use super::client::{Client, Keys};
+use super::path::Path;
+use super::running::Running;
+use super::stored::Fragment;
+
+/// A service in this process, the path to it, and the threads that both run on.
+pub(crate) struct Ground {
+    running: Option<Running>,
+    pub(crate) path: Path,
+    pub(crate) keys: Keys,
+    pub(crate) runtime: Runtime,
+}
+
+impl Ground {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// With other settings than a user gets.
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (running, path) = runtime.block_on(super::scene::service_with(change));
+        let keys = running.client().keys;
+        Self { running: Some(running), path, keys, runtime }
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("the service is stopped")
+    }
+
+    /// The root user's client, which takes no path but the straight one.
+    pub(crate) fn client(&self) -> Client {
+        self.running().client()
+    }
+
+    /// Commands a fault.
+    pub(crate) fn fault(&self, fault: Value) {
+        self.running().service.faults().set(fault.to_string().as_bytes()).unwrap();
+    }
+
+    /// Stops the service; nobody is at the end of the path.
+    pub(crate) fn stop(&mut self) -> TempDir {
+        let running = self.running.take().unwrap();
+        self.path.weather(|weather| weather.refuses = true);
+        self.runtime.block_on(running.stop())
+    }
+
+    /// Starts it again on its folder.
+    pub(crate) fn start_again(&mut self, folder: TempDir) {
+        let url = self.path.url();
+        let running = self.runtime.block_on(Running::on(folder, |config| {
+            config.advertise = Some(url);
+            config.allow_faults = true;
+        }));
+        self.path.lead_to(running.address);
+        self.path.weather(|weather| weather.refuses = false);
+        self.running = Some(running);
+    }
+
+    /// A sink `k` for a stream of this service, as its root user.
+    pub(crate) fn sink(&self, stream: &str) -> String {
+        let Keys { access_key, secret, .. } = &self.keys;
+        format!(
+            "kvssink name=k stream-name={stream} endpoint={} aws-region=us-west-2 access-key={access_key} \
+             secret-key=\"{secret}\" connection-timeout=2 completion-timeout=3",
+            self.path.url()
+        )
+    }
+
+    /// Makes a stream that keeps its media for a day.
+    pub(crate) fn create(&self, stream: &str) {
+        self.runtime.block_on(self.client().create(stream, 24));
+    }
+
+    /// The fragments that a stream lists, sorted by number.
+    pub(crate) fn listed(&self, stream: &str) -> Vec<Value> {
+        self.runtime.block_on(self.client().fragments(stream))
+    }
+
+    /// All that is stored of a stream.
+    pub(crate) fn stored(&self, stream: &str) -> Vec<Fragment> {
+        let client = self.client();
+        let rows = self.listed(stream);
+        let fetched = rows.into_iter().map(|row| {
+            let body = json!({ "StreamName": stream, "Fragments": [row["FragmentNumber"]] });
+            let document = self.runtime.block_on(async {
+                let mut media = client.media(Operation::GetMediaForFragmentList, body).await;
+                assert_eq!(media.head.status, 200);
+                media.all().await
+            });
+            Fragment::read(document)
+        });
+        fetched.collect()
+    }
+
+    /// What GetMedia gives of a stream from its beginning, in so many fragments.
+    pub(crate) fn media(&self, stream: &str, fragments: usize) -> Vec<super::media::Chunk> {
+        let client = self.client();
+        self.runtime.block_on(async {
+            let mut media = client.get(stream, json!({ "StartSelectorType": "EARLIEST" })).await;
+            let ended = |bytes: &[u8]| {
+                // The group behind a fragment is the last of it.
+                let name = kvs_wire::tags::CONTINUATION_TOKEN.as_bytes();
+                bytes.windows(name.len()).filter(|window| *window == name).count() >= fragments
+            };
+            let bytes = media.until(ended).await;
+            super::media::chunks(&bytes)
+        })
+    }
+}
