@@ -27,7 +27,8 @@ pub(crate) fn init() {
 impl Line {
     pub(crate) fn new(description: &str) -> Self {
         init();
-        let pipeline = gst::parse::launch(description).unwrap_or_else(|error| panic!("{error}: {description}"));
+        let pipeline =
+            gst::parse::launch(description).unwrap_or_else(|error| panic!("{error}: {description}"));
         let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
         let sink = pipeline.by_name("k").expect("no sink k");
         Self { pipeline, sink, said: RefCell::default() }

@@ -18,7 +18,6 @@ pub(crate) mod line;
 pub(crate) mod stored;
 pub(crate) mod taken;
 
-pub(crate) use child::{gst_launch, plugin_folder};
 pub(crate) use ground::Ground;
 pub(crate) use line::Line;
 pub(crate) use stored::Fragment;
@@ -43,6 +42,5 @@ pub(crate) fn live_pictures() -> &'static str {
 }
 
 /// H.264 of them, with a key frame every second.
-pub(crate) const H264: &str =
-    "x264enc key-int-max=10 bframes=0 speed-preset=ultrafast tune=zerolatency ! h264parse \
+pub(crate) const H264: &str = "x264enc key-int-max=10 bframes=0 speed-preset=ultrafast tune=zerolatency ! h264parse \
      ! video/x-h264,stream-format=avc,alignment=au";
