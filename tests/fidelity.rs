@@ -18,7 +18,8 @@ use serde_json::Value;
 
 use common::form::{Form, as_it_is, opus, with_lengths, without_adts, without_delimiter};
 use common::stored::frames_of;
-use common::{Fragment, Ground, Line, Taken, pictures, record};
+use common::taken::Taken;
+use common::{Fragment, Ground, Line, pictures, record};
 
 /// When what is sent here began, to the nanosecond; no whole number of milliseconds.
 const START: i64 = 1_795_145_031_916_700_001;

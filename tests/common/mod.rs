@@ -21,7 +21,7 @@ pub(crate) mod taken;
 pub(crate) use ground::Ground;
 pub(crate) use line::Line;
 pub(crate) use stored::Fragment;
-pub(crate) use taken::{Taken, record};
+pub(crate) use taken::record;
 
 use std::time::Duration;
 
