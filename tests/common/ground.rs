@@ -47,6 +47,11 @@ impl Ground {
         self.running().service.faults().set(fault.to_string().as_bytes()).unwrap();
     }
 
+    /// Takes all faults back.
+    pub(crate) fn clear_faults(&self) {
+        self.running().service.faults().clear();
+    }
+
     /// Stops the service; nobody is at the end of the path.
     pub(crate) fn stop(&mut self) -> TempDir {
         let running = self.running.take().unwrap();
