@@ -363,9 +363,8 @@ fn a_source_that_pauses_for_longer_than_the_service_waits_goes_on() {
     line.assert_adds_up();
     // What comes without its key frame cannot be decoded by anybody, and is no more than a group.
     assert!(line.stat("num-frames-dropped") < 10, "{}", line.stats());
-    for said in line.said("kvs-dropped") {
-        println!("{said}");
-    }
+    let said: u64 = line.said("kvs-dropped").iter().map(|said| said.get::<u64>("frames").unwrap()).sum();
+    assert_eq!(said, line.stat("num-frames-dropped"));
     for fragment in ground.stored("doorbell") {
         assert!(fragment.frames[0].key);
     }
