@@ -71,6 +71,9 @@ pub(crate) struct Format {
 /// Why caps cannot become a track.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CapsError {
+    /// Not what a track for data carries: pads for media know more of it.
+    #[error("{0} is no data: link it to a pad video_%u or audio_%u, by name or behind a queue")]
+    Media(String),
     /// Not what any track carries.
     #[error("{0} is nothing that a stream can carry")]
     Unsupported(String),
@@ -124,6 +127,11 @@ impl Format {
     /// # Errors
     /// When they cannot become a track.
     pub(crate) fn of_data(caps: &gst::CapsRef) -> Result<Self, CapsError> {
+        // `tee ! kvssink` is linked to the one pad that takes whatever a tee may have.
+        if [&VIDEO, &AUDIO].iter().any(|media| media.can_intersect(caps)) {
+            let name = caps.structure(0).map_or_else(String::new, |structure| structure.name().to_string());
+            return Err(CapsError::Media(name));
+        }
         let text = caps.to_string();
         let private = data::write(&text).map_err(|error| CapsError::Codec {
             media: caps.structure(0).map_or_else(String::new, |structure| structure.name().to_string()),

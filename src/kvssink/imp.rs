@@ -228,7 +228,8 @@ impl ElementImpl for KvsSink {
             return None;
         }
         let stem = template.name_template().trim_end_matches("%u");
-        let name = match name {
+        // Who links elements without naming pads asks by the name of the template.
+        let name = match name.filter(|name| *name != template.name_template()) {
             Some(name) => name.to_owned(),
             None => (0..)
                 .map(|number: u32| format!("{stem}{number}"))
