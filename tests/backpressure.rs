@@ -1,6 +1,6 @@
 //! More comes than the path carries: what becomes of it is what `buffer-policy` says, whole, counted and bounded.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 

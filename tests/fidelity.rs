@@ -1,7 +1,7 @@
 //! Real encoders into the sink, and what the service gives back: the payloads are theirs, the times are those of the
 //! pipeline, and others can decode it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! Whatever the path and the service do: it is said in time, nothing is lost, nothing runs hot, nobody waits.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 

@@ -1,7 +1,7 @@
 //! The sink in pipelines as people build them: lines of the incumbent, tees and selectors, pads that come and go,
 //! formats that change, states that do.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 
@@ -92,6 +92,20 @@ fn one_encoder_feeds_two_streams_and_another_branch() {
             frames.iter().map(|frame| &frame.payload[..]).eq(branch.iter().map(|taken| &taken.payload[..]))
         );
     }
+}
+
+#[test]
+fn what_a_tee_is_linked_to_without_a_name_is_not_taken_for_data() {
+    let ground = Ground::new();
+    let source = format!("{} ! {H264} ! tee name=t", pictures(40));
+    let line = Line::new(&format!("{source} ! {}", ground.sink("tee")));
+    assert_eq!(line.sink.pads()[0].name(), "meta_0");
+    let _ = line.pipeline.set_state(gst::State::Playing);
+    let found = |line: &Line| line.errors().into_iter().find(|text| text.contains("video/x-h264 is no data"));
+    line.wait("the error", found);
+    let line = Line::new(&format!("{source} ! k.video_0 {}", ground.sink("tee")));
+    line.play_to_the_end();
+    assert_complete(&line);
 }
 
 #[test]

@@ -27,7 +27,8 @@ impl Ground {
 
     /// With other settings than a user gets.
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            Builder::new_multi_thread().worker_threads(2).thread_name("ground").enable_all().build().unwrap();
         let (running, path) = runtime.block_on(super::scene::service_with(change));
         let keys = running.client().keys;
         Self { running: Some(running), path, keys, runtime }
@@ -89,6 +90,31 @@ impl Ground {
     /// The fragments that a stream lists, sorted by number.
     pub(crate) fn listed(&self, stream: &str) -> Vec<Value> {
         self.runtime.block_on(self.client().fragments(stream))
+    }
+
+    /// Waits until a stream lists so many fragments, whoever writes them.
+    pub(crate) fn until_listed(&self, stream: &str, count: usize) {
+        let begun = std::time::Instant::now();
+        let body = json!({
+            "StreamName": stream,
+            "FragmentSelector": {
+                "FragmentSelectorType": "SERVER_TIMESTAMP",
+                "TimestampRange": { "StartTimestamp": 0, "EndTimestamp": 4_000_000_000_u32 },
+            },
+        });
+        loop {
+            let answer = self.runtime.block_on(self.client().call(Operation::ListFragments, body.clone()));
+            let listed = if answer.head.status == 200 {
+                answer.json()["Fragments"].as_array().map(Vec::len)
+            } else {
+                None
+            };
+            if listed.is_some_and(|listed| listed >= count) {
+                return;
+            }
+            assert!(begun.elapsed() < super::PATIENCE, "{stream} does not get {count} fragments");
+            std::thread::park_timeout(std::time::Duration::from_millis(50));
+        }
     }
 
     /// All that is stored of a stream.

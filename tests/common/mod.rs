@@ -1,5 +1,8 @@
 //! What the tests of whole pipelines share: the service and the way to it, a pipeline, what came out in the end.
 
+// Every family of tests uses a part of it.
+#![allow(dead_code, unused_imports)]
+
 #[path = "../../crates/kvs-service/tests/service/client.rs"]
 pub(crate) mod client;
 #[path = "../../crates/kvs-service/tests/service/media.rs"]
