@@ -15,12 +15,18 @@ PACKAGES=(
     "g++                         clippy,fuzz                                    compiles libFuzzer"
     "ffmpeg                      test,clients                                   ffprobe, an independent reader and source"
     "mkvtoolnix                  test                                           mkvinfo and mkvmerge, independent readers"
-    "gstreamer1.0-tools          test                                           gst-launch-1.0"
+    "libgstreamer1.0-dev         deny,clippy,test,doctest,doc                   the plugin is built with it"
+    "libgstreamer-plugins-base1.0-dev deny,clippy,test,doctest,doc              the plugin is built with it"
+    "pkg-config                  deny,clippy,test,doctest,doc                   finds those"
+    "binutils                    test                                           readelf: what the plugin is linked with"
+    "python3-gi                  test                                           an application that is no C program"
+    "gir1.2-gstreamer-1.0        test                                           what it sees of GStreamer"
+    "gstreamer1.0-tools          test                                           gst-launch-1.0, gst-inspect-1.0"
     "gstreamer1.0-plugins-base   test                                           test sources, Opus"
-    "gstreamer1.0-plugins-good   test                                           matroskamux and matroskademux"
-    "gstreamer1.0-plugins-bad    test                                           h264parse, h265parse"
+    "gstreamer1.0-plugins-good   test                                           Matroska, VP8, VP9, JPEG, A-law, parsers of sound"
+    "gstreamer1.0-plugins-bad    test                                           h264parse, h265parse, x265enc, av1enc, voaacenc"
     "gstreamer1.0-plugins-ugly   test                                           x264enc"
-    "gstreamer1.0-libav          test                                           decoders"
+    "gstreamer1.0-libav          test                                           avenc_aac, decoders"
     "curl                        clients                                        a client that signs by itself"
     "python3                     clients                                        boto3 and pytest"
     "python3-venv                clients                                        their virtual environment"
@@ -277,6 +283,8 @@ step_test() {
     # Tests build and run it as they are run alone: with other features of the crates below it than the workspace has,
     # which takes minutes once, and more than a test may.
     cargo build --quiet --package kvs-media --example mkvdump
+    # What pipelines/quickstart.sh builds.
+    cargo build --quiet --package gst-plugin-kvs --package kvs-cli
     cargo nextest run --workspace --all-features "${options[@]}" "${FILTERS[@]}" 2>&1 | tee "$WORK/nextest" || status=$?
     # Without a summary nothing was run: not one test, but one failure.
     summary=$(sed 's/\x1b\[[0-9;]*m//g' "$WORK/nextest" | grep -E '^ *Summary \[' | tail -n 1) || return 1

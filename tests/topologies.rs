@@ -412,6 +412,72 @@ fn a_group_of_a_hundred_seconds_is_cut_into_what_the_service_takes() {
     }
 }
 
+#[test]
+fn sound_that_stops_stops_no_picture_and_comes_back() {
+    let ground = Ground::new();
+    let line = Line::new(&format!(
+        "{} ! {H264} ! queue ! k.video_0 audiotestsrc is-live=true samplesperbuffer=160 \
+         ! audio/x-raw,rate=8000,channels=1 ! alawenc ! valve name=v ! queue ! k.audio_0 {}",
+        live_pictures(),
+        ground.sink("muted")
+    ));
+    line.play();
+    line.until_stat("num-fragments-persisted", 2);
+    line.element("v").set_property("drop", true);
+    let closed = line.stat("num-fragments-persisted");
+    line.until_stat("num-fragments-persisted", closed + 8);
+    line.element("v").set_property("drop", false);
+    let opened = line.stat("num-fragments-persisted");
+    line.until_stat("num-fragments-persisted", opened + 3);
+    line.end();
+    line.assert_adds_up();
+    assert_eq!((line.stat("num-errors"), line.stat("num-frames-dropped")), (0, 0), "{}", line.stats());
+    let fragments = ground.stored("muted");
+    let pictures = frames_of(&fragments, TrackKind::Video);
+    for pair in pictures.windows(2) {
+        let apart = pair[1].utc.since(pair[0].utc).unwrap();
+        assert!(apart < Duration::from_millis(250), "{apart:?}");
+    }
+    // With the sound back, both are together again.
+    let last =
+        fragments.iter().rev().find(|fragment| fragment.frames_of(TrackKind::Audio).count() > 5).unwrap();
+    let first = |kind| last.frames_of(kind).next().unwrap().utc;
+    assert!(first(TrackKind::Audio).nanos().abs_diff(first(TrackKind::Video).nanos()) < 150_000_000);
+}
+
+#[test]
+fn tags_and_events_are_on_the_fragment_that_begins_behind_them() {
+    let ground = Ground::new();
+    let line = Line::new(&format!("{} ! {H264} ! queue ! {}", live_pictures(), ground.sink("tags")));
+    let tag = |text: &str| {
+        let structure: gst::Structure = text.parse().unwrap();
+        line.sink.send_event(gst::event::CustomDownstream::new(structure))
+    };
+    line.play();
+    line.until_stat("num-frames-in", 3);
+    assert!(tag("kvs-add-metadata,name=once,value=\"ZH 1\",persist=false"));
+    assert!(tag("kvs-add-metadata,name=always,value=left,persist=true"));
+    assert!(tag("kvs-image-generation,prefix=door/"));
+    assert!(tag("kvs-notification"));
+    line.until_stat("num-frames-in", 23);
+    assert!(tag("kvs-add-metadata,name=always,value=(string)\"\",persist=true"));
+    assert!(!tag("kvs-add-metadata,name=AWS_mine,value=no,persist=true"));
+    line.until("a warning", |line| {
+        line.warnings().iter().any(|text| text.contains("fragment tag is refused"))
+    });
+    line.until_stat("num-frames-in", 33);
+    line.end();
+    let fragments = ground.stored("tags");
+    let with = |name: &str| -> Vec<bool> {
+        fragments.iter().map(|fragment| fragment.tags.iter().any(|(tag, _)| tag == name)).collect()
+    };
+    for name in ["once", "AWS_KINESISVIDEO_IMAGE_GENERATION", "AWS_KINESISVIDEO_NOTIFICATION"] {
+        assert_eq!(with(name)[..4], [false, true, false, false], "{name}");
+    }
+    assert_eq!(with("always")[..4], [false, true, true, false]);
+    assert!(fragments[1].tags.contains(&("AWS_KINESISVIDEO_IMAGE_PREFIX".into(), "door/".into())));
+}
+
 /// What an application sees of a pipeline: what states answer, which messages come, what queries say.
 fn seen(topology: &str, sink: &str) -> Vec<String> {
     let description = topology.replace("SINK", sink);
