@@ -7,7 +7,6 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use gst::prelude::*;
 use kvs_media::TrackKind;
 
 use common::stored::frames_of;

@@ -42,10 +42,6 @@ fn until_state(line: &Line, seen: usize, states: &[&str]) -> gst::Structure {
     })
 }
 
-fn connected(line: &Line) {
-    until_state(line, 0, &["connected"]);
-}
-
 #[test]
 fn a_connection_that_is_cut_is_told_at_once_and_made_again() {
     let ground = Ground::new();

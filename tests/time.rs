@@ -57,11 +57,15 @@ fn sinks_of_two_pipelines_agree_where_their_clock_is_the_same() {
         ))
     });
     let taken = lines.each_ref().map(|line| record(&line.pad("video_0")));
-    lines.each_ref().map(|line| line.play());
+    for line in &lines {
+        line.play();
+    }
     for line in &lines {
         line.until_stat("num-frames-in", 15);
     }
-    lines.each_ref().map(|line| line.end());
+    for line in &lines {
+        line.end();
+    }
     let clock = lines[0].pipeline.clock().unwrap();
     let base = lines.each_ref().map(|line| line.pipeline.base_time().unwrap().nseconds() as i64);
     assert_eq!(Some(clock), lines[1].pipeline.clock());
@@ -114,7 +118,8 @@ fn push(ground: &Ground, stream: &str, buffers: &[(u64, Option<(&str, i64)>)]) -
         let source = line.element("a");
         assert_eq!(source.emit_by_name::<gst::FlowReturn>("push-buffer", &[&buffer]), gst::FlowReturn::Ok);
     }
-    line.element("a").emit_by_name::<gst::FlowReturn>("end-of-stream", &[]);
+    let ended = line.element("a").emit_by_name::<gst::FlowReturn>("end-of-stream", &[]);
+    assert_eq!(ended, gst::FlowReturn::Ok);
     line.until_end();
     line.assert_adds_up();
     let frames = video(ground, stream);

@@ -189,7 +189,8 @@ class Application(unittest.TestCase):
                     before, threads_before = resident(), threads()
             grown = resident() - before
             self.assertLess(grown, 4_096, f"{grown} kB in 500 recordings")
-            self.assertLessEqual(threads(), threads_before + 1)
+            # The pool for what blocks grows to its own size.
+            self.assertLessEqual(threads(), threads_before + 4)
 
     def test_a_process_that_ends_while_it_records_ends_well(self) -> None:
         program = (

@@ -159,7 +159,7 @@ impl Store {
                 self.log.index.close();
             }
             // Whoever drops the store last closes it, and that may be one of its threads, which ends by itself then.
-            if thread.thread().id() == std::thread::current().id() {
+            if thread.thread().id() == thread::current().id() {
                 continue;
             }
             if thread.join().is_err() {
