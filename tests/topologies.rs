@@ -275,13 +275,13 @@ fn the_end_of_one_track_is_not_the_end() {
     let line = Line::new(&format!(
         "{} ! {H264} ! queue ! k.video_0 audiotestsrc num-buffers=10 samplesperbuffer=1024 \
          ! audio/x-raw,rate=8000,channels=1 ! alawenc ! queue ! k.audio_0 {}",
-        pictures(60),
+        live_pictures().replace("is-live=true", "is-live=true num-buffers=30"),
         ground.sink("uneven")
     ));
     line.play_to_the_end();
     assert_complete(&line);
     let fragments = ground.stored("uneven");
-    assert_eq!(frames_of(&fragments, TrackKind::Video).len(), 60);
+    assert_eq!(frames_of(&fragments, TrackKind::Video).len(), 30);
     assert_eq!(frames_of(&fragments, TrackKind::Audio).len(), 10);
 }
 
