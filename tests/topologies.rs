@@ -273,7 +273,7 @@ fn a_track_comes_and_goes_while_it_plays() {
 fn the_end_of_one_track_is_not_the_end() {
     let ground = Ground::new();
     let line = Line::new(&format!(
-        "{} ! {H264} ! queue ! k.video_0 audiotestsrc num-buffers=10 samplesperbuffer=1024 \
+        "{} ! {H264} ! queue ! k.video_0 audiotestsrc is-live=true num-buffers=10 samplesperbuffer=1024 \
          ! audio/x-raw,rate=8000,channels=1 ! alawenc ! queue ! k.audio_0 {}",
         live_pictures().replace("is-live=true", "is-live=true num-buffers=30"),
         ground.sink("uneven")
