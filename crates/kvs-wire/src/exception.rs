@@ -271,7 +271,8 @@ impl ServiceError {
         match (self.exception, self.status) {
             (Some(exception), _) => exception.recovery(),
             (None, 401 | 403) => Recovery::NewCredentials,
-            (None, 404) => Recovery::NoStream,
+            // Of a stream that is missing the service says so by name; this is somebody on the way.
+            (None, 404) => Recovery::NewEndpoint,
             (None, _) => Recovery::BackOff,
         }
     }

@@ -130,6 +130,11 @@ impl Fragment {
     pub(crate) const fn payload(&self) -> u64 {
         self.payload
     }
+
+    /// From the first time in it to the last.
+    fn span(&self) -> Duration {
+        self.to.since(self.from).unwrap_or_default()
+    }
 }
 
 /// The fragments that wait to be acknowledged, oldest first. The last may still grow.
@@ -139,6 +144,8 @@ pub(crate) struct Buffer {
     begun: u64,
     cost: u64,
     frames: u64,
+    /// Media time in the fragments: the pauses between them, and what a calendar jumps, are none.
+    span: Duration,
 }
 
 impl Buffer {
@@ -158,7 +165,9 @@ impl Buffer {
             Some(fragment) if fragment.id == id && fragment.end.is_none() => {
                 self.cost += entry.cost();
                 self.frames += u64::from(!entry.is_filler());
+                let before = fragment.span();
                 fragment.push(entry, at);
+                self.span += fragment.span().saturating_sub(before);
                 Ok(())
             }
             _ => Err(entry),
@@ -211,6 +220,7 @@ impl Buffer {
         let fragment = self.fragments.remove(self.index(id)?)?;
         self.cost -= fragment.cost;
         self.frames -= fragment.frames();
+        self.span = self.span.saturating_sub(fragment.span());
         Some(fragment)
     }
 
@@ -228,6 +238,7 @@ impl Buffer {
             piece.id = FragmentId(id.0 - (count - place));
             self.cost += piece.cost;
             self.frames += piece.frames();
+            self.span += piece.span();
             self.fragments.insert(index + usize::try_from(place - 1).unwrap_or_default(), piece);
         }
     }
@@ -249,11 +260,9 @@ impl Buffer {
         self.remove(id).map(GivenUp::Fragment)
     }
 
-    /// Whether one more frame is beyond what may be held. `more` are bytes that are held elsewhere.
-    pub(crate) fn is_full(&self, capacity: Capacity, more: u64, newest: Utc) -> bool {
-        let oldest = self.first().map(|fragment| fragment.from);
-        let span = oldest.and_then(|oldest| newest.since(oldest)).unwrap_or_default();
-        self.cost.saturating_add(more) > capacity.bytes || span > capacity.span
+    /// Whether so many bytes more are beyond what may be held.
+    pub(crate) fn is_full(&self, capacity: Capacity, more: u64) -> bool {
+        self.cost.saturating_add(more) > capacity.bytes || self.span > capacity.span
     }
 
     /// Bytes that it takes.
@@ -276,11 +285,9 @@ impl Buffer {
         self.fragments.is_empty()
     }
 
-    /// From the first time in it to the last.
-    pub(crate) fn span(&self) -> Duration {
-        let to = self.fragments.back().map(|fragment| fragment.to);
-        let from = self.first().map(|fragment| fragment.from);
-        to.zip(from).and_then(|(to, from)| to.since(from)).unwrap_or_default()
+    /// Media time in it.
+    pub(crate) const fn span(&self) -> Duration {
+        self.span
     }
 
     fn index(&self, id: FragmentId) -> Option<usize> {

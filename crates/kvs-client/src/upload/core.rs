@@ -38,8 +38,6 @@ pub(super) struct Turn {
     pub(super) reports: Vec<Report>,
     /// When to look again.
     pub(super) deadline: Option<Monotonic>,
-    /// Who waits for room, or for the end, has to look.
-    pub(super) notify: bool,
     /// The task has to end.
     pub(super) closed: bool,
 }
@@ -62,7 +60,7 @@ impl Core {
         if self.stopping || self.session.has_failed() {
             return Err(PushError::Ended);
         }
-        if self.is_full(&frame) {
+        if self.is_full(track, &frame) {
             match self.settings.when_full {
                 WhenFull::Block => return Err(PushError::Full(frame)),
                 WhenFull::Fail => {
@@ -77,37 +75,45 @@ impl Core {
                     });
                     return Err(PushError::Ended);
                 }
-                WhenFull::DropOldest => self.make_room(&frame),
+                WhenFull::DropOldest => self.make_room(track, &frame, now),
             }
         }
         self.finishing = false;
         self.intake.push(track, frame, now, &mut self.buffer)
     }
 
-    /// Whether there may be room for one more frame.
-    pub(super) fn has_room(&self) -> bool {
-        let capacity = self.settings.capacity;
-        let held = self.buffer.bytes() + self.intake.held().1;
+    /// Whether a push would have another answer than that there is no room.
+    pub(super) fn has_room_for(&self, track: TrackNumber, frame: &Frame) -> bool {
         self.stopping
             || self.session.has_failed()
             || self.settings.when_full != WhenFull::Block
-            || !self.waits_for_acks()
-            || held < capacity.bytes && self.buffer.span() <= capacity.span
+            || !self.is_full(track, frame)
     }
 
-    fn is_full(&self, frame: &Frame) -> bool {
+    fn is_full(&self, track: TrackNumber, frame: &Frame) -> bool {
+        self.is_behind(track, frame) || self.is_stored_full(frame)
+    }
+
+    /// The buffer has no room, and an ack can make some: a fragment that still grows is bounded by its rules, and is
+    /// never acknowledged when nothing more comes into it.
+    fn is_stored_full(&self, frame: &Frame) -> bool {
         let more = self.intake.held().1 + frame.payload.len() as u64;
-        self.waits_for_acks() && self.buffer.is_full(self.settings.capacity, more, frame.utc)
+        let waits_for_acks = self.buffer.first().is_some_and(|first| first.end.is_some());
+        waits_for_acks && self.buffer.is_full(self.settings.capacity, more)
     }
 
-    /// Whether an ack can make room: a fragment that still grows is bounded by its rules, and is never acknowledged
-    /// when nothing more comes into it.
-    fn waits_for_acks(&self) -> bool {
-        self.buffer.first().is_some_and(|first| first.end.is_some())
+    /// Too much of the track waits for another: a third of what may be held. Of the track that is waited for nothing
+    /// waits, so that it always gets in.
+    fn is_behind(&self, track: TrackNumber, frame: &Frame) -> bool {
+        let held = self.intake.held_of(track);
+        held > 0 && held + frame.payload.len() as u64 > self.settings.capacity.bytes / 3
     }
 
-    fn make_room(&mut self, frame: &Frame) {
-        while self.is_full(frame) {
+    fn make_room(&mut self, track: TrackNumber, frame: &Frame, now: Monotonic) {
+        if self.is_behind(track, frame) {
+            self.intake.hurry(now, &mut self.buffer);
+        }
+        while self.is_stored_full(frame) {
             let session = &self.session;
             match self.buffer.give_up(|id| session.holds(id)) {
                 Some(GivenUp::Fragment(fragment)) => self.session.lose(&fragment, DropReason::Full),
@@ -157,6 +163,11 @@ impl Core {
             || self.intake.deadline().is_some_and(sooner)
     }
 
+    /// Something is to be done or to be told that came about since the last turn.
+    pub(super) fn has_news(&self) -> bool {
+        self.closed || self.session.has_news()
+    }
+
     /// Looks at all that is due, and says what to do.
     pub(super) fn turn(&mut self, now: Monotonic) -> Turn {
         self.intake.run(now, &mut self.buffer);
@@ -185,13 +196,7 @@ impl Core {
         let deadline =
             [self.intake.deadline(), self.session.deadline(&self.buffer)].into_iter().flatten().min();
         self.armed = deadline;
-        Turn {
-            actions: self.session.actions().collect(),
-            reports,
-            deadline,
-            notify: self.stopping || self.session.has_failed() || self.has_room(),
-            closed: self.closed,
-        }
+        Turn { actions: self.session.actions().collect(), reports, deadline, closed: self.closed }
     }
 
     pub(super) fn stats(&self, now: Monotonic) -> Stats {

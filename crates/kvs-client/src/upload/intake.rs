@@ -80,8 +80,9 @@ struct Lane {
     is_news: bool,
     /// These too.
     tags: Vec<Tagged>,
-    /// Frames in the interleaver.
+    /// Frames in the interleaver, and their bytes.
     held: usize,
+    held_bytes: u64,
     leaving: bool,
     wish: bool,
 }
@@ -138,8 +139,16 @@ impl Intake {
     }
 
     /// Adds a track of which nothing is known yet.
-    pub(crate) fn add_track(&mut self, pace: Pace) -> Result<TrackNumber, RulesError> {
-        let count = self.tracks.iter().filter(|lane| !lane.leaving).count() + 1;
+    pub(crate) fn add_track(
+        &mut self,
+        pace: Pace,
+        now: Monotonic,
+        buffer: &mut Buffer,
+    ) -> Result<TrackNumber, RulesError> {
+        if self.tracks.len() >= self.most_tracks {
+            self.see_off(now, buffer);
+        }
+        let count = self.tracks.len() + 1;
         if count > self.most_tracks {
             return Err(RulesError::TooManyTracks { count, most: self.most_tracks });
         }
@@ -156,6 +165,7 @@ impl Intake {
             is_news: false,
             tags: Vec::new(),
             held: 0,
+            held_bytes: 0,
             leaving: false,
             wish: false,
         });
@@ -187,6 +197,7 @@ impl Intake {
         let Frame { payload, utc, timing } = frame;
         let bytes = payload.len() as u64;
         lane.held += 1;
+        lane.held_bytes += bytes;
         self.held_bytes += bytes;
         self.frames_in += 1;
         self.bytes_in += bytes;
@@ -285,10 +296,10 @@ impl Intake {
 
     fn add_tag(&mut self, track: Option<TrackNumber>, tagged: Tagged, count: usize) -> Result<(), TagError> {
         // What is on its way counts as if it all went into one fragment.
-        let on_the_way = self.tracks.iter().flat_map(|lane| &lane.tags).filter(|tagged| match tagged {
-            Tagged::Once(_) => true,
+        let on_the_way = self.tracks.iter().flat_map(|lane| &lane.tags).map(|tagged| match tagged {
+            Tagged::Once(tag) => tag.pairs.len(),
             Tagged::Persistent(name, value) => {
-                !value.is_empty() && !self.persistent.iter().any(|(known, _)| known == name)
+                usize::from(!value.is_empty() && !self.persistent.iter().any(|(known, _)| known == name))
             }
         });
         let waiting: usize = self.waiting.iter().map(|tag| tag.pairs.len()).sum();
@@ -297,7 +308,7 @@ impl Intake {
             Tagged::Persistent(name, value) if value.is_empty() || known(name) => 0,
             _ => count,
         };
-        let sum = on_the_way.count() + waiting + self.persistent.len() + more;
+        let sum = on_the_way.sum::<usize>() + waiting + self.persistent.len() + more;
         if sum > FRAGMENT_TAGS {
             return Err(TagError::TooMany { most: FRAGMENT_TAGS });
         }
@@ -318,6 +329,49 @@ impl Intake {
                 }
             }
         }
+    }
+
+    /// Bytes of a track that wait to be put in order.
+    pub(crate) fn held_of(&self, track: TrackNumber) -> u64 {
+        self.tracks.iter().find(|lane| lane.number == track).map_or(0, |lane| lane.held_bytes)
+    }
+
+    /// Waits for no track any longer that has nothing there, until it is back.
+    pub(crate) fn hurry(&mut self, now: Monotonic, buffer: &mut Buffer) {
+        if !self.begun {
+            self.begin();
+        }
+        self.lanes.hurry();
+        self.run(now, buffer);
+    }
+
+    /// Time begins anew for a track: what is held of it goes now. Pictures begin a fragment then.
+    pub(crate) fn flush(&mut self, track: TrackNumber, now: Monotonic, buffer: &mut Buffer) {
+        let Some(pace) = self.lane(track).map(|lane| lane.pace) else { return };
+        if !self.begun && self.held_of(track) > 0 {
+            self.begin();
+        }
+        self.release(track, now, buffer);
+        self.lanes.add(track, pace);
+        if pace == Pace::Leading || self.tracks.len() == 1 {
+            self.cutter.finish(&mut self.steps);
+            self.take_steps(None, now, buffer);
+        }
+        self.let_leave(now, buffer);
+    }
+
+    /// Tracks that are going have nothing to wait for when others need their place.
+    fn see_off(&mut self, now: Monotonic, buffer: &mut Buffer) {
+        let leaving: Vec<_> =
+            self.tracks.iter().filter(|lane| lane.leaving).map(|lane| lane.number).collect();
+        leaving.into_iter().for_each(|track| self.release(track, now, buffer));
+        self.let_leave(now, buffer);
+    }
+
+    /// Lets go what is held of a track, and takes its lane away.
+    fn release(&mut self, track: TrackNumber, now: Monotonic, buffer: &mut Buffer) {
+        let held: Vec<_> = self.lanes.remove(track).collect();
+        held.into_iter().for_each(|held| self.cut(track, held, false, now, buffer));
     }
 
     /// Lets everything go that is held, whatever it waits for, and ends the fragment.
@@ -401,9 +455,11 @@ impl Intake {
     }
 
     fn cut(&mut self, track: TrackNumber, mut held: Held, stray: bool, now: Monotonic, buffer: &mut Buffer) {
-        self.held_bytes = self.held_bytes.saturating_sub(held.payload.len() as u64);
+        let bytes = held.payload.len() as u64;
+        self.held_bytes = self.held_bytes.saturating_sub(bytes);
         if let Some(lane) = self.lane(track) {
             lane.held = lane.held.saturating_sub(1);
+            lane.held_bytes = lane.held_bytes.saturating_sub(bytes);
         }
         if let Some(change) = held.change.take() {
             let Change { header, tags } = *change;

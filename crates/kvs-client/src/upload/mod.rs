@@ -143,7 +143,6 @@ impl Upload {
     /// Changes what happens when no more fits.
     pub fn set_when_full(&self, when_full: WhenFull) {
         self.change(|core, _| core.settings.when_full = when_full);
-        self.shared.changed.notify_all();
     }
 
     /// A track will come. The first fragment waits for its header for a while.
@@ -151,7 +150,7 @@ impl Upload {
     /// # Errors
     /// When there are as many as a session may have.
     pub fn add_track(&self, pace: Pace) -> Result<TrackNumber, RulesError> {
-        self.shared.lock().intake.add_track(pace)
+        self.change(|core, now| core.intake.add_track(pace, now, &mut core.buffer))
     }
 
     /// What the track's frames need from now on: those that are pushed behind this call. A change begins a new session
@@ -168,12 +167,12 @@ impl Upload {
         self.change(|core, now| core.push(track, frame, now))
     }
 
-    /// Waits until there may be room, or until `cancelled` says so; it is asked again after every
-    /// [`wake`](Self::wake). True when there may be room.
-    pub fn wait_for_room(&self, cancelled: &dyn Fn() -> bool) -> bool {
+    /// Waits until there may be room for a frame that came back, or until `cancelled` says so; it is asked again after
+    /// every [`wake`](Self::wake). True when there may be room.
+    pub fn wait_for_room(&self, track: TrackNumber, frame: &Frame, cancelled: &dyn Fn() -> bool) -> bool {
         let mut core = self.shared.lock();
         while !cancelled() {
-            if core.has_room() {
+            if core.has_room_for(track, frame) {
                 return true;
             }
             core = self.shared.changed.wait(core).unwrap_or_else(PoisonError::into_inner);
@@ -219,9 +218,9 @@ impl Upload {
         self.shared.lock().intake.tag_event(track, pairs)
     }
 
-    /// Time begins anew: what comes next begins a fragment. What was pushed is sent.
-    pub fn flush(&self) {
-        self.change(|core, now| core.intake.finish(now, &mut core.buffer));
+    /// Time begins anew for a track: what of it was pushed is sent, and pictures that come next begin a fragment.
+    pub fn flush(&self, track: TrackNumber) {
+        self.change(|core, now| core.intake.flush(track, now, &mut core.buffer));
     }
 
     /// Nothing more comes for now: the fragment ends. [`Report::Drained`] follows when all is acknowledged, unless
@@ -233,6 +232,11 @@ impl Upload {
     /// The encoder of this track is to make a key frame. Says so once for each wish.
     pub fn takes_key_frame_wish(&self, track: TrackNumber) -> bool {
         self.shared.lock().intake.takes_key_frame_wish(track)
+    }
+
+    /// Why it has ended, when that is a failure: what [`Report::Failed`] says.
+    pub fn failure(&self) -> Option<Failure> {
+        self.shared.lock().session.failure().cloned()
     }
 
     /// What has happened so far.
@@ -272,6 +276,8 @@ impl Upload {
         let result = change(&mut core, now);
         let wake = core.wants_task(now);
         drop(core);
+        // What one track pushes may make room for another.
+        self.shared.changed.notify_all();
         if wake {
             self.shared.waker.wake();
         }

@@ -101,12 +101,10 @@ impl Task {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.shared.waker.register(cx.waker());
         loop {
-            let Turn { actions, reports, deadline, notify, closed } =
-                self.shared.lock().turn(clock::monotonic());
+            let Turn { actions, reports, deadline, closed } = self.shared.lock().turn(clock::monotonic());
             reports.into_iter().for_each(|report| self.listener.tell(report));
-            if notify {
-                self.shared.changed.notify_all();
-            }
+            // Room may have come, or the end; without anybody who waits it costs nothing.
+            self.shared.changed.notify_all();
             if closed {
                 return Poll::Ready(());
             }
@@ -120,6 +118,8 @@ impl Task {
             busy |= self.poll_lines(cx);
             busy |= self.poll_setup(cx);
             busy |= self.poll_timer(deadline, cx);
+            // A connection that was polled may have found that another is needed.
+            busy |= self.shared.lock().has_news();
             if !busy {
                 return Poll::Pending;
             }
@@ -294,29 +294,46 @@ async fn open(
     opened.map(|opened| (endpoint.to_string(), opened))
 }
 
-/// What is done about a stream that is there: tags, and whether it keeps anything. Neither is needed to send.
+/// What is done about a stream that is there: tags, and whether it keeps anything. Neither is needed to send. What may
+/// pass is asked again; `None` where it is not allowed.
 async fn set_up(client: Arc<Client>, settings: Arc<Settings>) -> Option<bool> {
     let Settings { stream, setup, .. } = &*settings;
-    if !setup.tags.is_empty()
-        && let Err(error) = client.tag(stream, &setup.tags).await
-    {
-        tracing::warn!(%error, "the stream did not get its tags");
-    }
-    match client.describe(stream).await {
-        Ok(described) => {
-            if described.retention_hours != setup.retention_hours {
-                let (kept, set) = (described.retention_hours, setup.retention_hours);
-                tracing::info!(
-                    "the stream keeps its media for {kept} h; {set} h is for a stream that is made new"
-                );
+    let mut tagged = setup.tags.is_empty();
+    let mut pause = Duration::from_secs(1);
+    loop {
+        if !tagged {
+            let tags = client.tag(stream, &setup.tags).await;
+            if let Err(error) = &tags {
+                tracing::warn!(%error, "the stream did not get its tags");
             }
-            Some(described.retention_hours > 0)
+            tagged = !tags.is_err_and(|error| may_pass(&error));
         }
-        Err(error) => {
-            tracing::info!(%error, "what the stream keeps is not known");
-            None
+        match client.describe(stream).await {
+            Ok(described) if tagged => {
+                if described.retention_hours != setup.retention_hours {
+                    let (kept, set) = (described.retention_hours, setup.retention_hours);
+                    tracing::info!(
+                        "the stream keeps its media for {kept} h; {set} h is for a stream that is made new"
+                    );
+                }
+                return Some(described.retention_hours > 0);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::info!(%error, "what the stream keeps is not known");
+                if !may_pass(&error) {
+                    return None;
+                }
+            }
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(60));
     }
+}
+
+/// Whether the same call may succeed later. Who is not allowed now will hardly be.
+fn may_pass(error: &CallError) -> bool {
+    matches!(error.recovery(), Recovery::BackOff | Recovery::NewEndpoint | Recovery::NoStream)
 }
 
 /// What the media of a new stream are, as the service names them: `video/h264,audio/aac`.

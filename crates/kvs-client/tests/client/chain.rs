@@ -211,7 +211,7 @@ async fn a_machine_that_trusts_nobody_calls_without_tls() {
     let control = Fake::start(|_, _| response(404, &[], "{}")).await;
     let client = in_environment(settings(control.url(), some_keys(), None));
     let error = client.describe(&"cam1".parse().unwrap()).await.unwrap_err();
-    assert_eq!(error.recovery(), Recovery::NoStream, "{error}");
+    assert_eq!(error.recovery(), Recovery::NewEndpoint, "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

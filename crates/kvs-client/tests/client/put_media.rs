@@ -336,7 +336,7 @@ async fn refusals_say_what_is_done_about_them() {
     let rows: [Row<'_>; 14] = [
         (Some(header.into_bytes()), None, "opening a session with"),
         // A text that does not come is none.
-        (Some(late.into_bytes()), Some(Recovery::NoStream), "HTTP 404"),
+        (Some(late.into_bytes()), Some(Recovery::NewEndpoint), "HTTP 404"),
         (
             typed(404, "ResourceNotFoundException:https://x", r#"{"Message":"no"}"#),
             Some(Recovery::NoStream),

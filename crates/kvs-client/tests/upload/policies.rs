@@ -1,5 +1,7 @@
 //! More comes than goes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kvs_client::upload::{FailureKind, PushError, WhenFull};
@@ -16,10 +18,11 @@ async fn who_waits_for_room_gets_it_and_nothing_is_lost() {
     scene.path.weather(|weather| weather.rate = Some(3_000_000));
     for _ in 0..400 {
         while let Err(error) = scene.push(FRAME) {
-            assert!(matches!(error, PushError::Full(_)));
+            let PushError::Full(frame) = error else { panic!("{error}") };
             assert!(scene.stats().bytes_held <= 1_550_000);
-            let upload = scene.upload.clone();
-            tokio::task::spawn_blocking(move || assert!(upload.wait_for_room(&|| false))).await.unwrap();
+            let (upload, video) = (scene.upload.clone(), scene.video);
+            let waited = move || assert!(upload.wait_for_room(video, &frame, &|| false));
+            tokio::task::spawn_blocking(waited).await.unwrap();
         }
     }
     scene.drain().await;
@@ -32,14 +35,26 @@ async fn who_waits_for_room_can_be_called_away() {
     settings.capacity.bytes = 500_000;
     let mut scene = Scene::with(settings).await;
     scene.path.weather(|weather| weather.hole = true);
-    while scene.push(FRAME).is_ok() {}
-    let upload = scene.upload.clone();
-    let cancelled = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let seen = std::sync::Arc::clone(&cancelled);
+    let frame = loop {
+        match scene.push(FRAME) {
+            Ok(()) => {}
+            Err(PushError::Full(frame)) => break frame,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let (upload, video) = (scene.upload.clone(), scene.video);
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&cancelled);
+    let (looks, looked) = std::sync::mpsc::channel();
     let waiting = tokio::task::spawn_blocking(move || {
-        upload.wait_for_room(&|| seen.load(std::sync::atomic::Ordering::SeqCst))
+        upload.wait_for_room(video, &frame, &|| {
+            let _ = looks.send(());
+            seen.load(Ordering::SeqCst)
+        })
     });
-    cancelled.store(true, std::sync::atomic::Ordering::SeqCst);
+    // It has looked once, found no room, and waits.
+    tokio::task::spawn_blocking(move || looked.recv()).await.unwrap().unwrap();
+    cancelled.store(true, Ordering::SeqCst);
     scene.upload.wake();
     assert!(!waiting.await.unwrap());
 }

@@ -211,6 +211,13 @@ impl<T> Interleaver<T> {
         }
     }
 
+    /// Waits no longer for the tracks of which nothing is held: they are silent until they are back.
+    pub fn hurry(&mut self) {
+        for lane in self.lanes.iter_mut().filter(|lane| lane.is_awaited() && lane.queue.is_empty()) {
+            lane.silent = true;
+        }
+    }
+
     /// The next frame that may go. `begins` says whether a fragment would begin with a frame that is next of its track.
     pub fn pop(&mut self, now: Monotonic, begins: impl Fn(TrackNumber, &T) -> bool) -> Option<Released<T>> {
         // Each round that releases nothing takes a lane out of those that are waited for.

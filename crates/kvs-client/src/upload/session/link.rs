@@ -19,15 +19,11 @@ pub(crate) struct LinkId(pub(crate) u64);
 /// What is handed out at a time, unless a single frame is larger.
 const PIECE: usize = 32 << 10;
 
-/// Beyond the oldest fragment that is not received, one more is on the wire, or so many bytes: whatever a peer swallows
-/// and never acknowledges comes twice.
-const AHEAD: u64 = 1 << 20;
-
 /// A path that carries fewer bytes a second is not worth waiting for.
 const SLOWEST: u64 = 16 << 10;
 
-/// No answer to the request for so long.
-const OPENING: Duration = Duration::from_secs(25);
+/// Opening a connection takes no longer, whatever its own bounds are.
+const OPENING: Duration = Duration::from_secs(120);
 
 /// One connection.
 #[derive(Debug)]
@@ -271,12 +267,10 @@ impl Link {
         }
     }
 
-    /// Whether one more fragment may begin.
+    /// Whether one more fragment may begin: beyond the oldest that is not received there is one on the wire at the most,
+    /// since whatever a peer swallows and never acknowledges comes twice.
     fn has_room(&self) -> bool {
-        let mut open = self.sent.iter().filter(|sent| !sent.received);
-        let (Some(_oldest), ahead) = (open.next(), open.map(|sent| sent.bytes)) else { return true };
-        let (count, bytes) = ahead.fold((0, 0), |(count, bytes), more| (count + 1, bytes + more));
-        count == 0 || bytes < AHEAD
+        self.sent.iter().filter(|sent| !sent.received).count() < 2
     }
 
     fn begin_fragment(
@@ -377,7 +371,7 @@ impl Link {
         &self,
         acks: bool,
         patience: Duration,
-        lasting: Duration,
+        lasting: Option<Duration>,
     ) -> Option<(Monotonic, &'static str)> {
         if !self.open {
             return Some((self.since.saturating_add(OPENING), "no answer to the request"));
@@ -401,8 +395,10 @@ impl Link {
         let ended = open.clone().next().and_then(|sent| Some((sent.ended_at?, sent.bytes)));
         let ended = ended.map(|(at, bytes)| (after(at, bytes), "no ack for a fragment that was sent"));
         let received = self.sent.iter().find(|sent| sent.received).and_then(|sent| sent.ended_at);
-        let received =
-            received.map(|at| (at.saturating_add(lasting), "a fragment that was received is not persisted"));
+        let received = received.zip(lasting);
+        let received = received.map(|(at, lasting)| {
+            (at.saturating_add(lasting), "a fragment that was received is not persisted")
+        });
         [stalled, unheard, ended, received].into_iter().flatten().min()
     }
 }

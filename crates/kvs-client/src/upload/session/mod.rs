@@ -134,7 +134,7 @@ pub(crate) struct Session {
     last_life: Option<Monotonic>,
     /// When all is acknowledged, it ends.
     ending: bool,
-    failed: bool,
+    failure: Option<Failure>,
     actions: Vec<Action>,
     reports: Vec<Report>,
     pub(crate) tally: Tally,
@@ -166,7 +166,7 @@ impl Session {
             last_cause: None,
             last_life: None,
             ending: false,
-            failed: false,
+            failure: None,
             actions: Vec::new(),
             reports: Vec::new(),
             tally: Tally::default(),
@@ -196,7 +196,12 @@ impl Session {
 
     /// No later attempt can succeed.
     pub(crate) const fn has_failed(&self) -> bool {
-        self.failed
+        self.failure.is_some()
+    }
+
+    /// Why.
+    pub(crate) const fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
     }
 
     /// No connection is there, or being made.
@@ -204,7 +209,7 @@ impl Session {
         self.links.is_empty()
     }
 
-    /// When an ack came last, or a connection came about.
+    /// When an ack came last, a connection came about, or something got onto the wire.
     pub(crate) const fn last_life(&self) -> Option<Monotonic> {
         self.last_life
     }
@@ -219,11 +224,18 @@ impl Session {
         self.links.iter().any(|link| link.holds(fragment))
     }
 
+    /// Something is to be done or to be told that was not when it was asked last.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.actions.is_empty() || !self.reports.is_empty()
+    }
+
     /// Whether something came into the buffer that nobody has asked for since: who sends has to be woken.
     pub(crate) fn wants_more(&self, buffer: &Buffer, now: Monotonic) -> bool {
         match self.current.and_then(|id| self.link(id)) {
             Some(link) => link.wants_more(buffer),
-            None => self.started.is_some() && !self.failed && self.not_before <= now && !buffer.is_empty(),
+            None => {
+                self.started.is_some() && !self.has_failed() && self.not_before <= now && !buffer.is_empty()
+            }
         }
     }
 
@@ -317,7 +329,11 @@ impl Session {
                 return Pull::Nothing;
             }
             match link.fill(buffer, (self.acks, leave), now, &mut self.tally, &mut out) {
-                Filled::Data => return Pull::Data(out),
+                Filled::Data => {
+                    // What gets onto the wire is a sign of life: a slow path is one.
+                    self.last_life = Some(now);
+                    return Pull::Data(out);
+                }
                 Filled::Nothing => return Pull::Nothing,
                 Filled::Done => return Pull::Done,
                 Filled::Border => self.hand_over(),
@@ -333,7 +349,7 @@ impl Session {
 
     /// Looks at what is due.
     pub(crate) fn poll(&mut self, buffer: &mut Buffer, now: Monotonic) {
-        if self.failed || self.started.is_none() {
+        if self.has_failed() || self.started.is_none() {
             return;
         }
         if self.startup_deadline.is_some_and(|deadline| deadline <= now) {
@@ -343,22 +359,19 @@ impl Session {
                 request_id: None,
             });
         }
+        if self.verdict_on_keeping().is_some_and(|at| at <= now) {
+            tracing::info!(
+                "nothing was ever persisted: the stream keeps nothing, and RECEIVED is the last word"
+            );
+            self.keeps = Keeps::Nothing;
+            self.settle_received(buffer);
+        }
         for link in &mut self.links {
             link.look(buffer, now);
         }
         while let Some((id, why)) = self.doomed(now) {
             self.stalls = (self.stalls + 1).min(16);
             self.break_link(id, why.to_owned(), now, Wait::Backoff);
-        }
-        if self.keeps == Keeps::Unknown && self.tally.fragments_persisted == 0 && self.acks {
-            let since = self.links.iter().flat_map(|link| link.sent().iter().find(|sent| sent.received));
-            if since.filter_map(|sent| sent.ended_at).any(|at| at.saturating_add(self.staleness) <= now) {
-                tracing::info!(
-                    "nothing was ever persisted: the stream keeps nothing, and RECEIVED is the last word"
-                );
-                self.keeps = Keeps::Nothing;
-                self.settle_received(buffer);
-            }
         }
         self.replace_current(buffer, now);
         if self.ending && buffer.is_empty() {
@@ -374,6 +387,17 @@ impl Session {
         }
     }
 
+    /// When it is clear that the stream keeps nothing, where that was not to be asked: something was received, and
+    /// nothing was ever persisted.
+    fn verdict_on_keeping(&self) -> Option<Monotonic> {
+        if self.keeps != Keeps::Unknown || !self.acks {
+            return None;
+        }
+        let received = self.links.iter().flat_map(|link| link.sent().iter().find(|sent| sent.received));
+        let since = received.filter_map(|sent| sent.ended_at).min()?;
+        Some(since.saturating_add(self.staleness))
+    }
+
     fn late(&self, now: Monotonic) -> String {
         let waited = self.started.map(|started| now.saturating_since(started)).unwrap_or_default();
         let cause = self.last_cause.as_deref().unwrap_or("there was nothing to send");
@@ -382,13 +406,13 @@ impl Session {
 
     /// When to look again if nothing else happens.
     pub(crate) fn deadline(&self, buffer: &Buffer) -> Option<Monotonic> {
-        if self.failed || self.started.is_none() {
+        if self.has_failed() || self.started.is_none() {
             return None;
         }
         let doom = self.links.iter().filter_map(|link| self.doom_of(link)).map(|(at, _)| at);
         let open = self.needs_connection(buffer).then_some(self.not_before);
         let rotate = self.rotation_due();
-        doom.chain(self.startup_deadline).chain(open).chain(rotate).min()
+        doom.chain(self.startup_deadline).chain(open).chain(rotate).chain(self.verdict_on_keeping()).min()
     }
 
     fn link(&self, id: LinkId) -> Option<&Link> {
@@ -401,7 +425,9 @@ impl Session {
             return None;
         }
         let longer = |span: Duration| (span * (1 << self.stalls.min(10))).min(MOST_PATIENCE.max(span));
-        link.doom(self.acks, longer(PATIENCE), longer(self.staleness))
+        // Until it is known whether anything is kept, nobody is late with it.
+        let lasting = (self.keeps == Keeps::Fragments).then(|| longer(self.staleness));
+        link.doom(self.acks, longer(PATIENCE), lasting)
     }
 
     fn doomed(&self, now: Monotonic) -> Option<(LinkId, &'static str)> {
@@ -669,9 +695,10 @@ impl Session {
 
     /// It ends here.
     pub(crate) fn fail(&mut self, failure: Failure) {
-        if std::mem::replace(&mut self.failed, true) {
+        if self.has_failed() {
             return;
         }
+        self.failure = Some(failure.clone());
         self.actions.extend(self.links.drain(..).map(|link| Action::Abort(link.id)));
         (self.current, self.standby) = (None, None);
         self.reports.push(Report::Failed(failure));

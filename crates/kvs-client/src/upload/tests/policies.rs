@@ -128,3 +128,46 @@ fn a_frame_that_is_larger_than_the_room_does_not_wait_for_ever() {
     world.pass(SECOND);
     world.assert_accounted();
 }
+
+#[test]
+fn a_track_that_waits_for_another_takes_no_more_than_its_part() {
+    for when_full in [WhenFull::Block, WhenFull::DropOldest] {
+        let mut settings = settings();
+        settings.capacity.bytes = 300_000;
+        settings.when_full = when_full;
+        let mut world = World::new(settings);
+        let (video, sound) = (world.video(), world.sound());
+        let mut index = 0;
+        for _ in 0..3_000 {
+            // As fast as it goes, beside sound that comes in its time.
+            while index < 20_000 && world.push(video, index % 10 == 0, FRAME).is_ok() {
+                index += 1;
+                assert!(world.core.stats(world.now).bytes_held <= 420_000);
+                if world.refused_pushes == 0 && when_full == WhenFull::DropOldest && index % 100 == 0 {
+                    break;
+                }
+            }
+            let _ = world.push(sound, true, 100);
+            world.pass(millis(20));
+        }
+        world.assert_accounted();
+        world.drain(SECOND * 20);
+        if when_full == WhenFull::Block {
+            world.assert_all_stored_in_order();
+        }
+    }
+}
+
+#[test]
+fn a_calendar_that_jumps_empties_nothing() {
+    let mut settings = settings();
+    settings.when_full = WhenFull::DropOldest;
+    let mut world = World::new(settings);
+    let video = world.video();
+    world.at(millis(0), Fault::Refuse(Recovery::BackOff, 30));
+    world.film(video, SECOND * 20, 10, FRAME);
+    world.jump(SECOND * 3_600);
+    world.film(video, SECOND * 20, 10, FRAME);
+    world.drain(SECOND * 20);
+    world.assert_all_stored_in_order();
+}

@@ -148,6 +148,17 @@ fn where_nothing_is_kept_received_is_the_last_word() {
 }
 
 #[test]
+fn a_stream_that_keeps_nothing_is_found_out_where_nobody_may_ask() {
+    let mut world = World::new(settings());
+    (world.keeps, world.says_what_it_keeps) = (false, false);
+    let video = world.video();
+    world.film(video, SECOND * 200, 10, 500);
+    world.drain(SECOND);
+    world.assert_all_stored_in_order();
+    assert_eq!((world.duplicates(), world.openings.len()), (0, 1));
+}
+
+#[test]
 fn tags_go_with_the_fragment_that_begins_behind_them() {
     let mut world = World::new(settings());
     let video = world.video();
@@ -165,4 +176,9 @@ fn tags_go_with_the_fragment_that_begins_behind_them() {
     }
     assert!(world.core.intake.tag(None, "one more", "x", false).is_err());
     assert!(world.core.intake.tag(None, "AWS_OURS", "x", false).is_err());
+    let mut world = World::new(settings());
+    let video = world.video();
+    let pairs: Vec<_> = (0..6).map(|index| (format!("pair {index}"), "x".to_owned())).collect();
+    world.core.intake.tag_event(Some(video), &pairs).unwrap();
+    assert!(world.core.intake.tag_event(Some(video), &pairs).is_err(), "twelve in one fragment");
 }

@@ -83,7 +83,9 @@ pub(super) struct World {
     pub(super) reports: Vec<Report>,
     pub(super) openings: Vec<(Monotonic, Opening)>,
     pub(super) renew_in: Option<Duration>,
+    /// What the service keeps, and whether it says so.
     pub(super) keeps: bool,
+    pub(super) says_what_it_keeps: bool,
     /// Bytes a second that get through.
     pub(super) rate: Option<u64>,
     spent: u64,
@@ -95,6 +97,7 @@ pub(super) struct World {
     idle_since: Option<Monotonic>,
     pub(super) longest_idle: Duration,
     last_open: BTreeMap<u64, Monotonic>,
+    ahead: Duration,
 }
 
 impl World {
@@ -117,6 +120,7 @@ impl World {
             openings: Vec::new(),
             renew_in: None,
             keeps: true,
+            says_what_it_keeps: true,
             rate: None,
             spent: 0,
             frames: 0,
@@ -126,17 +130,18 @@ impl World {
             idle_since: None,
             longest_idle: Duration::ZERO,
             last_open: BTreeMap::new(),
+            ahead: Duration::ZERO,
         }
     }
 
     pub(super) fn video(&mut self) -> TrackNumber {
-        let track = self.core.intake.add_track(Pace::Leading).unwrap();
+        let track = self.core.intake.add_track(Pace::Leading, self.now, &mut self.core.buffer).unwrap();
         self.core.intake.set_header(track, Track::new(track, TrackKind::Video, "V_VP8"));
         track
     }
 
     pub(super) fn sound(&mut self) -> TrackNumber {
-        let track = self.core.intake.add_track(Pace::Steady).unwrap();
+        let track = self.core.intake.add_track(Pace::Steady, self.now, &mut self.core.buffer).unwrap();
         let mut header = Track::new(track, TrackKind::Audio, "A_AAC");
         header.codec_private = vec![0x12, 0x10].into();
         self.core.intake.set_header(track, header);
@@ -155,7 +160,12 @@ impl World {
     }
 
     pub(super) fn utc(&self) -> Utc {
-        Utc::from_millis(START).unwrap().checked_add(self.since_start()).unwrap()
+        Utc::from_millis(START).unwrap().checked_add(self.since_start() + self.ahead).unwrap()
+    }
+
+    /// The calendar is set.
+    pub(super) fn jump(&mut self, by: Duration) {
+        self.ahead += by;
     }
 
     /// Pushes a frame of now.
@@ -335,7 +345,9 @@ impl World {
             }
             let renew_in = self.renew_in;
             self.core.session.opened(opening.link, Opened { renew_in, ..Opened::default() }, self.now);
-            self.core.session.learn_retention(self.keeps, &mut self.core.buffer);
+            if self.says_what_it_keeps {
+                self.core.session.learn_retention(self.keeps, &mut self.core.buffer);
+            }
             self.peers.push(Peer {
                 id: opening.link,
                 reader: Reader::new(Limits::default(), Delivery::Whole),
