@@ -144,7 +144,7 @@ pub(crate) mod recorded {
             })
         }
 
-        pub(crate) fn wait_for_room(&self, cancelled: &dyn Fn() -> bool) -> bool {
+        pub(crate) fn wait_for_room(&self, _: TrackNumber, _: &Frame, cancelled: &dyn Fn() -> bool) -> bool {
             let mut inner = self.inner.0.lock().unwrap();
             // Who sees it waiting sees it wait.
             inner.waiting += 1;
@@ -191,7 +191,7 @@ pub(crate) mod recorded {
             self.with(|inner| inner.when_full = Some(when_full));
         }
 
-        pub(crate) fn flush(&self) {
+        pub(crate) fn flush(&self, _: TrackNumber) {
             self.note(Done::Flushed);
         }
 

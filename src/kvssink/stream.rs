@@ -74,7 +74,7 @@ impl KvsSink {
             match run.upload.push(number, frame) {
                 Ok(()) => return Ok(()),
                 Err(PushError::Full(back)) => {
-                    if !run.upload.wait_for_room(&cancelled) && cancelled() {
+                    if !run.upload.wait_for_room(number, &back, &cancelled) && cancelled() {
                         return Err(gst::FlowError::Flushing);
                     }
                     frame = back;
@@ -218,7 +218,9 @@ impl KvsSink {
         own.set_position(None);
         self.go_on();
         if let Some(run) = self.run() {
-            run.upload.flush();
+            if let Some((_, track)) = own.lane().part() {
+                run.upload.flush(track);
+            }
             if stop.resets_time() {
                 run.timeline.flush(stop.seqnum());
             }
