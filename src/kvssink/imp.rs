@@ -40,12 +40,26 @@ pub(crate) struct KvsSink {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) run: Option<Arc<Run>>,
+    /// The run that is being stopped: nothing comes in any more, and its last acks are still heard.
+    pub(super) stopping: Option<Arc<Run>>,
     pub(super) voice: Option<Arc<Voice>>,
     pub(super) ending: Ending<gst::Seqnum>,
     /// Ends the waiting for the last acks.
     pub(super) patience: Option<Patience>,
     /// The group whose STREAM_START was said.
     pub(super) group: Option<Option<gst::GroupId>>,
+}
+
+impl State {
+    /// It is this run's.
+    pub(super) fn is_of(&self, run: &Arc<Run>) -> bool {
+        self.run.as_ref().is_some_and(|own| Arc::ptr_eq(own, run))
+    }
+
+    /// This run is not over yet.
+    pub(super) fn hears(&self, run: &Arc<Run>) -> bool {
+        self.is_of(run) || self.stopping.as_ref().is_some_and(|own| Arc::ptr_eq(own, run))
+    }
 }
 
 /// A timer; dropped, it is none.

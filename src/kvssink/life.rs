@@ -60,7 +60,7 @@ impl KvsSink {
         let run = Arc::new(Run::new(&plan, &settings).map_err(|error| self.refuse(&error.to_string()))?);
         let runtime =
             runtime::handle().map_err(|error| self.refuse(&format!("no thread can be started: {error}")))?;
-        let voice = Arc::new(Voice::of(&self.obj()));
+        let voice = Arc::new(Voice::of(&self.obj(), &run));
         {
             let mut state = self.state();
             *state =
@@ -89,13 +89,20 @@ impl KvsSink {
 
     /// PAUSED to READY, when no streaming thread is left: what was pushed is acknowledged, or said not to be.
     pub(super) fn end(&self) {
-        let run = std::mem::take(&mut *self.state()).run;
+        let run = {
+            let mut state = self.state();
+            let run = state.run.take();
+            *state = State { stopping: run.clone(), ..State::default() };
+            run
+        };
         for pad in self.pads() {
             pad.imp().lane().leave();
         }
         let Some(run) = run else { return };
         let timeout = self.settings().stop_timeout();
-        if let Some(warning) = run.stop(timeout) {
+        let left = run.stop(timeout);
+        self.state().stopping = None;
+        if let Some(warning) = left {
             self.warn(gst::ResourceError::Write, &warning);
         }
     }
@@ -127,46 +134,53 @@ impl KvsSink {
             return;
         }
         let Some(run) = self.run() else { return };
-        let ticket = {
+        let (sink, of, timeout) =
+            (self.obj().downgrade(), Arc::downgrade(&run), self.settings().stop_timeout());
+        {
             let mut state = self.state();
-            if !state.ending.is_streaming() {
+            if !state.is_of(&run) || !state.ending.is_streaming() {
                 return;
             }
-            state.ending.begin(end.unwrap_or_else(gst::Seqnum::next))
-        };
-        run.upload.finish();
-        let (sink, timeout) = (self.obj().downgrade(), self.settings().stop_timeout());
-        if let Ok(runtime) = runtime::handle() {
-            let timer = runtime.spawn(async move {
-                tokio::time::sleep(timeout).await;
-                if let Some(sink) = sink.upgrade() {
-                    sink.imp().expired(ticket);
-                }
-            });
-            self.state().patience = Some(Patience(timer.abort_handle()));
+            let ticket = state.ending.begin(end.unwrap_or_else(gst::Seqnum::next));
+            if let Ok(runtime) = runtime::handle() {
+                let timer = runtime.spawn(async move {
+                    tokio::time::sleep(timeout).await;
+                    if let (Some(sink), Some(run)) = (sink.upgrade(), of.upgrade()) {
+                        sink.imp().expired(&run, ticket);
+                    }
+                });
+                state.patience = Some(Patience(timer.abort_handle()));
+            }
         }
+        run.upload.finish();
     }
 
-    /// All is acknowledged.
-    pub(super) fn drained(&self) {
-        if self.state().ending.drain() {
+    /// All of this run is acknowledged.
+    pub(super) fn drained(&self, run: &Arc<Run>) {
+        let ends = {
+            let mut state = self.state();
+            state.is_of(run) && state.ending.drain()
+        };
+        if ends {
             self.say_end();
         }
     }
 
-    /// Nobody waits for the acks any longer.
-    fn expired(&self, ticket: u64) {
-        if !self.state().ending.expire(ticket) {
+    /// Nobody waits for the acks of this run any longer.
+    pub(super) fn expired(&self, run: &Arc<Run>, ticket: u64) {
+        let ends = {
+            let mut state = self.state();
+            state.is_of(run) && state.ending.expire(ticket)
+        };
+        if !ends {
             return;
         }
-        if let Some(run) = self.run() {
-            let stats = run.upload.stats();
-            let text = format!(
-                "{}: the stream ends with {} frames ({} bytes) in {} fragments that are not acknowledged",
-                run.stream, stats.frames_held, stats.bytes_held, stats.fragments_held
-            );
-            self.warn(gst::ResourceError::Write, &text);
-        }
+        let stats = run.upload.stats();
+        let text = format!(
+            "{}: the stream ends with {} frames ({} bytes) in {} fragments that are not acknowledged",
+            run.stream, stats.frames_held, stats.bytes_held, stats.fragments_held
+        );
+        self.warn(gst::ResourceError::Write, &text);
         self.say_end();
     }
 
@@ -178,9 +192,8 @@ impl KvsSink {
         }
     }
 
-    /// It ends here: said once, and every chain returns an error.
-    pub(super) fn failed(&self, failure: &Failure) {
-        let Some(run) = self.run() else { return };
+    /// This run ends here: said once, and every chain returns an error.
+    pub(super) fn failed(&self, run: &Run, failure: &Failure) {
         if !run.fail() {
             return;
         }

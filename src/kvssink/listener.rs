@@ -1,6 +1,6 @@
 //! What the upload tells, said to the application.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use glib::WeakRef;
@@ -10,12 +10,15 @@ use kvs_client::clock;
 use kvs_client::upload::{ConnectionState, Listener, Report};
 
 use super::legacy::FragmentAck;
+use super::run::Run;
 use crate::message::{self, Ration};
 
-/// Says on the bus what the upload tells, not too often. It keeps no sink alive.
+/// Says on the bus what the upload of one run tells, not too often. It keeps no sink alive, and no run; what comes
+/// when the run is over is not said.
 #[derive(Debug)]
 pub(crate) struct Voice {
     sink: WeakRef<super::KvsSink>,
+    run: Weak<Run>,
     rations: Mutex<Rations>,
 }
 
@@ -34,10 +37,11 @@ const SECOND: Duration = Duration::from_secs(1);
 const WORRYING: u32 = 5;
 
 impl Voice {
-    /// That of this sink.
-    pub(crate) fn of(sink: &super::KvsSink) -> Self {
+    /// That of a run of this sink.
+    pub(crate) fn of(sink: &super::KvsSink, run: &Arc<Run>) -> Self {
         Self {
             sink: sink.downgrade(),
+            run: Arc::downgrade(run),
             rations: Mutex::new(Rations {
                 connection: Ration::new(10, SECOND),
                 // Five fragments a second, with three acks each, and what has piled up.
@@ -88,7 +92,11 @@ impl Voice {
 
 impl Listener for Voice {
     fn tell(&self, report: Report) {
-        let Some(sink) = self.sink.upgrade() else { return };
+        let (Some(sink), Some(run)) = (self.sink.upgrade(), self.run.upgrade()) else { return };
+        if !sink.imp().state().hears(&run) {
+            gst::debug!(crate::log::UPLOAD, obj = sink, "of a run that is over: {report:?}");
+            return;
+        }
         match report {
             Report::Connection(report) => {
                 gst::info!(crate::log::UPLOAD, obj = sink, "{report:?}");
@@ -136,8 +144,8 @@ impl Listener for Voice {
                 });
                 self.say(&sink, |rations| &mut rations.dropped, || message::dropped(&dropped));
             }
-            Report::Drained => sink.imp().drained(),
-            Report::Failed(failure) => sink.imp().failed(&failure),
+            Report::Drained => sink.imp().drained(&run),
+            Report::Failed(failure) => sink.imp().failed(&run, &failure),
             other => gst::debug!(crate::log::UPLOAD, obj = sink, "{other:?}"),
         }
     }

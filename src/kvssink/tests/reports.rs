@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gst::prelude::*;
+use gst::subclass::prelude::*;
 use kvs_client::upload::{
     AckReport, ConnectionReport, ConnectionState, DropReason, Dropped, Failure, FailureKind, Report,
 };
@@ -177,4 +178,36 @@ fn a_voice_keeps_no_sink_alive() {
     drop((harness, sink, bus));
     assert!(weak.upgrade().is_none());
     listener.tell(ack());
+}
+
+#[test]
+fn what_a_run_that_is_over_still_tells_is_not_said_and_ends_no_other() {
+    let (mut harness, sink, first, bus) = playing();
+    // Somebody who is still in a call of it, such as one that asks for the statistics, keeps it.
+    let run = sink.imp().run().unwrap();
+    let old = first.with(|inner| inner.listener.clone()).unwrap();
+    sink.set_state(gst::State::Ready).unwrap();
+    sink.set_state(gst::State::Playing).unwrap();
+    assert!(harness.push_event(gst::event::StreamStart::new("again")));
+    harness.set_src_caps_str("audio/x-alaw,rate=8000,channels=1");
+    harness.push(buffer(b"a", 0)).unwrap();
+    assert!(harness.push_event(gst::event::Eos::new()));
+    let said = || {
+        std::iter::from_fn(|| bus.pop()).map(|message| message.type_()).find(|kind| {
+            [gst::MessageType::Element, gst::MessageType::Error, gst::MessageType::Eos].contains(kind)
+        })
+    };
+    said();
+    old.tell(ack());
+    old.tell(Report::Drained);
+    old.tell(Report::Failed(Failure {
+        kind: FailureKind::NoStream,
+        message: "of old".to_owned(),
+        request_id: None,
+    }));
+    sink.imp().expired(&run, 1);
+    assert_eq!(said(), None);
+    assert!(!sink.imp().run().unwrap().has_failed());
+    upload_of(&sink).tell(Report::Drained);
+    assert_eq!(said(), Some(gst::MessageType::Eos));
 }
