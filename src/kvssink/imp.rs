@@ -274,6 +274,7 @@ impl ElementImpl for KvsSink {
         }
         // Waits for the streaming thread, which nothing holds any longer.
         let _ = pad.set_active(false);
+        own.set_track(None);
         if let Some((run, number)) = own.lane().leave() {
             run.upload.remove_track(number);
         }
@@ -394,6 +395,7 @@ impl KvsSink {
         let added = run.upload.add_track(pad.imp().pace());
         if let Ok(number) = added {
             lane.join(run, number);
+            pad.imp().set_track(Some(number));
         }
         drop(lane);
         if let Err(error) = added {

@@ -6,6 +6,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use kvs_client::upload::Failure;
 
+use super::KvsSinkPad;
 use super::imp::{KvsSink, Patience, State};
 use super::listener::Voice;
 use super::run::Run;
@@ -96,6 +97,7 @@ impl KvsSink {
             run
         };
         for pad in self.pads() {
+            pad.imp().set_track(None);
             pad.imp().lane().leave();
         }
         let Some(run) = run else { return };
@@ -125,6 +127,14 @@ impl KvsSink {
         let mut state = self.state();
         state.ending.restart();
         state.patience = None;
+    }
+
+    /// Nothing comes on this pad until it is linked again. It waits for no streaming thread: one may wait for room.
+    pub(super) fn unlinked(&self, pad: &KvsSinkPad) {
+        if let (Some(run), Some(number)) = (self.run(), pad.imp().track()) {
+            run.upload.end_track(number);
+        }
+        self.consider_end(None);
     }
 
     /// When nothing more comes on any pad that is linked, the stream ends: `end` names the event.

@@ -7,8 +7,8 @@ use glib::prelude::*;
 use glib::subclass::prelude::*;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-use kvs_media::TrackKind;
 use kvs_media::fragment::Pace;
+use kvs_media::{TrackKind, TrackNumber};
 
 use super::track::{Lane, Naming};
 use crate::gate::Leave;
@@ -21,6 +21,8 @@ pub(crate) struct KvsSinkPad {
     /// It flushes, or goes.
     pub(crate) leave: Leave,
     eos: AtomicBool,
+    /// The number of its track in the run that it is part of; zero in none. For those who may not wait for the lane.
+    track: AtomicU64,
     naming: Mutex<Naming>,
     /// The stream time that was pushed last, plus one; zero before any.
     position: AtomicU64,
@@ -71,7 +73,16 @@ impl ObjectImpl for KvsSinkPad {
 }
 
 impl GstObjectImpl for KvsSinkPad {}
-impl PadImpl for KvsSinkPad {}
+
+impl PadImpl for KvsSinkPad {
+    fn unlinked(&self, peer: &gst::Pad) {
+        self.parent_unlinked(peer);
+        let sink = self.obj().parent().and_downcast::<super::KvsSink>();
+        if let Some(sink) = sink {
+            sink.imp().unlinked(&self.obj());
+        }
+    }
+}
 
 impl KvsSinkPad {
     /// What its streaming thread works on.
@@ -115,6 +126,16 @@ impl KvsSinkPad {
     /// Nothing more comes.
     pub(crate) fn is_eos(&self) -> bool {
         self.eos.load(Ordering::Acquire)
+    }
+
+    /// It is this track of a run, or of none.
+    pub(crate) fn set_track(&self, track: Option<TrackNumber>) {
+        self.track.store(track.map_or(0, |track| track.0), Ordering::Release);
+    }
+
+    /// The number of its track.
+    pub(crate) fn track(&self) -> Option<TrackNumber> {
+        Some(TrackNumber(self.track.load(Ordering::Acquire))).filter(|track| track.0 > 0)
     }
 
     /// The stream time that was pushed last.

@@ -56,6 +56,11 @@ impl KvsSink {
                 gst::debug!(SINK, obj = pad, "nobody upstream makes key frames");
             }
         }
+        // What was on its way when the pad was unlinked is its last.
+        if !pad.is_linked() {
+            self.go_on();
+            self.unlinked(pad);
+        }
         taken.map(|()| gst::FlowSuccess::Ok)
     }
 

@@ -169,6 +169,51 @@ fn a_pad_that_goes_takes_its_open_end_along() {
 }
 
 #[test]
+fn a_pad_that_is_unlinked_takes_its_open_end_along_and_waits_for_nobody() {
+    let (mut harness, sink, upload) = sound();
+    let bus = bus_of(&sink);
+    harness.push(buffer(b"a", 0)).unwrap();
+    let second = sink.request_pad_simple("audio_%u").unwrap();
+    let source = gst::Pad::builder(gst::PadDirection::Src).build();
+    source.set_active(true).unwrap();
+    source.link(&second).unwrap();
+    source.push_event(gst::event::StreamStart::new("s"));
+    source.push_event(gst::event::Caps::new(&LAW.parse().unwrap()));
+    source.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+    assert!(harness.push_event(gst::event::Eos::new()));
+    upload.with(|inner| inner.full = true);
+    let waiting = chain(&second, b"b", 20);
+    upload.until(|inner| inner.waiting == 1);
+    let ends = |upload: &Upload| {
+        upload.with(|inner| inner.done.iter().filter(|done| matches!(done, Done::Ended)).count())
+    };
+    assert!(!finished(&upload));
+    let unlinked = second.clone();
+    within("unlink", move || source.unlink(&unlinked).unwrap());
+    assert!(finished(&upload));
+    assert_eq!(ends(&upload), 2);
+    // What was on its way comes in, and ends anew.
+    upload.with(|inner| inner.full = false);
+    assert_eq!(waiting.recv_timeout(Duration::from_secs(10)).unwrap(), Ok(gst::FlowSuccess::Ok));
+    let last = upload.with(|inner| inner.done.split_off(inner.done.len() - 3));
+    assert!(matches!(last[..], [Done::Pushed(..), Done::Ended, Done::Finished]), "{last:?}");
+    upload.tell(Report::Drained);
+    assert!(bus.pop_filtered(&[gst::MessageType::Eos]).is_some());
+}
+
+#[test]
+fn the_only_pad_may_be_unlinked_and_linked_again() {
+    let (mut harness, sink, upload) = sound();
+    harness.push(buffer(b"a", 0)).unwrap();
+    let (pad, source) = (sink_pad(&sink), harness.srcpad().unwrap());
+    source.unlink(&pad).unwrap();
+    assert!(!finished(&upload));
+    source.link(&pad).unwrap();
+    harness.push(buffer(b"b", 20)).unwrap();
+    assert_eq!(payloads(&upload), [b"a", b"b"]);
+}
+
+#[test]
 fn a_flush_sends_away_who_is_held_and_what_comes_after_goes() {
     let (mut harness, sink, upload) = sound();
     harness.push(buffer(b"a", 0)).unwrap();
