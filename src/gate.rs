@@ -27,7 +27,11 @@ pub(crate) struct Gate {
 
 /// Sends those of one pad away, whatever the gate's position: the pad flushes, or goes.
 #[derive(Debug, Default)]
-pub(crate) struct Leave(AtomicBool);
+pub(crate) struct Leave {
+    flushing: AtomicBool,
+    /// For good: no end of a flush takes it back, or who deactivates the pad would wait for a thread that is held.
+    gone: AtomicBool,
+}
 
 /// The gate, or its pad, takes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +51,17 @@ impl Gate {
         self.moved.notify_all();
     }
 
-    /// Sends those of one pad away from now on, or no longer.
-    pub(crate) fn set_leave(&self, leave: &Leave, away: bool) {
+    /// Sends those of a pad away while it flushes.
+    pub(crate) fn set_flushing(&self, leave: &Leave, flushing: bool) {
         let _moving = self.moving();
-        leave.0.store(away, Ordering::Release);
+        leave.flushing.store(flushing, Ordering::Release);
+        self.moved.notify_all();
+    }
+
+    /// Sends those of a pad away for good.
+    pub(crate) fn set_gone(&self, leave: &Leave) {
+        let _moving = self.moving();
+        leave.gone.store(true, Ordering::Release);
         self.moved.notify_all();
     }
 
@@ -83,7 +94,8 @@ impl Gate {
 
     fn answer(&self, leave: &Leave) -> Option<Result<(), SentAway>> {
         let position = self.position.load(Ordering::Acquire);
-        if leave.0.load(Ordering::Acquire) || position == Position::Away as u8 {
+        let leaves = leave.flushing.load(Ordering::Acquire) || leave.gone.load(Ordering::Acquire);
+        if leaves || position == Position::Away as u8 {
             Some(Err(SentAway))
         } else {
             (position == Position::Open as u8).then_some(Ok(()))
@@ -148,14 +160,26 @@ mod tests {
         let (gate, flushed, other) = (Arc::new(Gate::default()), Arc::default(), Arc::default());
         gate.set(Position::Held);
         let (said, other_said) = (visitor(&gate, &flushed), visitor(&gate, &other));
-        gate.set_leave(&flushed, true);
+        gate.set_flushing(&flushed, true);
         assert_eq!(said.recv().unwrap(), Err(SentAway));
         assert!(other_said.try_recv().is_err());
         gate.set(Position::Open);
         assert_eq!(other_said.recv().unwrap(), Ok(()));
         assert!(gate.sends_away(&flushed));
-        gate.set_leave(&flushed, false);
+        gate.set_flushing(&flushed, false);
         assert_eq!(gate.pass(&flushed), Ok(()));
+    }
+
+    #[test]
+    fn a_pad_that_goes_sends_its_own_away_whatever_flush_ends_meanwhile() {
+        let (gate, leave) = (Arc::new(Gate::default()), Arc::default());
+        gate.set(Position::Held);
+        gate.set_flushing(&leave, true);
+        gate.set_gone(&leave);
+        gate.set_flushing(&leave, false);
+        let said = visitor(&gate, &leave);
+        assert_eq!(said.recv_timeout(std::time::Duration::from_secs(10)).unwrap(), Err(SentAway));
+        assert!(gate.sends_away(&leave));
     }
 
     #[test]

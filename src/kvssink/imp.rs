@@ -268,7 +268,7 @@ impl ElementImpl for KvsSink {
     fn release_pad(&self, pad: &gst::Pad) {
         let Some(pad) = pad.downcast_ref::<KvsSinkPad>() else { return };
         let own = pad.imp();
-        self.gate.set_leave(&own.leave, true);
+        self.gate.set_gone(&own.leave);
         if let Some(run) = self.run() {
             run.upload.wake();
         }

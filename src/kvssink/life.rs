@@ -70,7 +70,7 @@ impl KvsSink {
         for pad in pads {
             pad.imp().set_eos(false);
             pad.imp().set_position(None);
-            self.gate.set_leave(&pad.imp().leave, false);
+            self.gate.set_flushing(&pad.imp().leave, false);
             self.join(&run, &pad);
         }
         run.start(&plan, runtime, voice);

@@ -151,7 +151,7 @@ impl KvsSink {
         gst::log!(SINK, obj = pad, "{event:?}");
         match event.view() {
             gst::EventView::FlushStart(_) => {
-                self.gate.set_leave(&own.leave, true);
+                self.gate.set_flushing(&own.leave, true);
                 if let Some(run) = self.run() {
                     run.upload.wake();
                 }
@@ -230,7 +230,7 @@ impl KvsSink {
                 run.timeline.flush(stop.seqnum());
             }
         }
-        self.gate.set_leave(&own.leave, false);
+        self.gate.set_flushing(&own.leave, false);
         if stop.resets_time() {
             let message = gst::message::ResetTime::builder(gst::ClockTime::ZERO).src(&*self.obj());
             self.post(message.seqnum(stop.seqnum()).build());
