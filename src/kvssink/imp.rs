@@ -42,6 +42,8 @@ pub(super) struct State {
     pub(super) run: Option<Arc<Run>>,
     /// The run that is being stopped: nothing comes in any more, and its last acks are still heard.
     pub(super) stopping: Option<Arc<Run>>,
+    /// What the statistics were when the last run was over.
+    pub(super) past: Option<gst::Structure>,
     pub(super) voice: Option<Arc<Voice>>,
     pub(super) ending: Ending<gst::Seqnum>,
     /// Ends the waiting for the last acks.
@@ -449,9 +451,14 @@ impl KvsSink {
     }
 
     fn stats(&self) -> gst::Structure {
-        match self.run() {
-            Some(run) => stats::structure(&run.upload.stats(), &run.tally),
-            None => stats::structure(&kvs_client::upload::Stats::default(), &stats::Tally::default()),
+        let (run, past) = {
+            let state = self.state();
+            (state.run.clone().or_else(|| state.stopping.clone()), state.past.clone())
+        };
+        match (run, past) {
+            (Some(run), _) => run.stats(),
+            (None, Some(past)) => past,
+            (None, None) => stats::structure(&kvs_client::upload::Stats::default(), &stats::Tally::default()),
         }
     }
 }

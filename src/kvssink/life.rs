@@ -103,7 +103,10 @@ impl KvsSink {
         let Some(run) = run else { return };
         let timeout = self.settings().stop_timeout();
         let left = run.stop(timeout);
-        self.state().stopping = None;
+        let mut past = run.stats();
+        // Its task may not have noticed yet.
+        past.set("connected", false);
+        *self.state() = State { past: Some(past), ..State::default() };
         if let Some(warning) = left {
             self.warn(gst::ResourceError::Write, &warning);
         }

@@ -42,6 +42,8 @@ pub(crate) mod recorded {
         pub(crate) done: Vec<Done>,
         pub(crate) full: bool,
         pub(crate) failed: bool,
+        /// A stop waits.
+        pub(crate) waits: bool,
         pub(crate) waiting: usize,
         pub(crate) wish: Option<TrackNumber>,
         pub(crate) listener: Option<Arc<dyn Listener>>,
@@ -205,11 +207,13 @@ pub(crate) mod recorded {
 
         pub(crate) fn stats(&self) -> Stats {
             let frames_in = self.frames().len() as u64;
-            Stats { frames_in, ..Stats::default() }
+            let connected = self.with(|inner| inner.listener.is_some());
+            Stats { frames_in, connected, ..Stats::default() }
         }
 
         pub(crate) fn stop(&self, timeout: Duration, patience: Duration) -> Remainder {
             self.note(Done::Stopped(timeout, patience));
+            self.until(|inner| !inner.waits);
             Remainder::default()
         }
     }

@@ -11,7 +11,7 @@ use kvs_media::fragment::RulesError;
 
 use super::outlet::Upload;
 use super::settings::{Plan, Settings};
-use super::stats::Tally;
+use super::stats::{self, Tally};
 use super::timeline::Timeline;
 use crate::utc::Calendar;
 
@@ -81,6 +81,11 @@ impl Run {
                 self.stream, left.frames, left.bytes, left.fragments
             )
         })
+    }
+
+    /// What has happened so far.
+    pub(crate) fn stats(&self) -> gst::Structure {
+        stats::structure(&self.upload.stats(), &self.tally)
     }
 
     /// Something comes of a pad for the first time: only now does everybody upstream know whether it is live.

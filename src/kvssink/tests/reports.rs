@@ -16,6 +16,7 @@ use kvs_wire::{Ack, AckEvent};
 
 use super::super::KvsSink;
 use super::super::outlet::Upload;
+use super::super::outlet::recorded::Done;
 use super::{buffer, harness, upload_of};
 
 fn playing() -> (gst_check::Harness, KvsSink, Upload, gst::Bus) {
@@ -73,6 +74,29 @@ fn a_failure_is_one_error_and_one_signal_and_the_end_of_the_flow() {
     assert_eq!(harness.push(buffer(b"a", 0)), Err(gst::FlowError::Error));
     assert!(bus.pop_filtered(&[gst::MessageType::Error]).is_none());
     assert_eq!(status.load(Ordering::Relaxed), 0x5200_0017);
+}
+
+#[test]
+fn a_run_is_heard_and_counted_while_it_stops_and_its_counts_stay_until_the_next() {
+    let (mut harness, sink, upload, bus) = playing();
+    harness.push(buffer(b"a", 0)).unwrap();
+    let frames = |sink: &KvsSink| sink.property::<gst::Structure>("stats").get::<u64>("num-frames-in");
+    upload.with(|inner| inner.waits = true);
+    let stopping = sink.clone();
+    let stop = std::thread::spawn(move || stopping.set_state(gst::State::Ready));
+    upload.until(|inner| inner.done.iter().any(|done| matches!(done, Done::Stopped(..))));
+    elements(&bus);
+    upload.tell(ack());
+    assert_eq!(elements(&bus).len(), 1);
+    assert_eq!(frames(&sink), Ok(1));
+    upload.with(|inner| inner.waits = false);
+    stop.join().unwrap().unwrap();
+    assert_eq!(frames(&sink), Ok(1));
+    assert_eq!(sink.property::<gst::Structure>("stats").get("connected"), Ok(false));
+    sink.set_state(gst::State::Null).unwrap();
+    assert_eq!(frames(&sink), Ok(1));
+    sink.set_state(gst::State::Playing).unwrap();
+    assert_eq!(frames(&sink), Ok(0));
 }
 
 #[test]
