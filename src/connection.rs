@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kvs_client::ClientSettings;
-use kvs_client::client::{CredentialsFrom, IotSettings, Secret, StaticKeys};
+use kvs_client::client::{
+    CredentialsFrom, Environment, IotSettings, Secret, ServiceUrl, SettingsError, StaticKeys, Trust,
+};
 
 use crate::property::{Field, Row};
 
@@ -85,6 +87,17 @@ pub(crate) enum ConnectionError {
     /// A field of `iot-certificate` is no text, or not what it should be.
     #[error("`iot-certificate`: {0} must be {1}")]
     IotValue(&'static str, &'static str),
+    /// Not where a service can be.
+    #[error(transparent)]
+    Endpoint(SettingsError),
+    /// Nobody can be trusted by it.
+    #[error("{named}: {error}")]
+    CaFile {
+        /// Where it was named.
+        named: &'static str,
+        /// What is wrong with it.
+        error: SettingsError,
+    },
 }
 
 /// What the environment and the disk say, which only the edge reads.
@@ -134,6 +147,9 @@ impl Connection {
         stream: &str,
         around: Surroundings<'_>,
     ) -> Result<ClientSettings, ConnectionError> {
+        if let Some(endpoint) = self.endpoint.as_deref().filter(|endpoint| !endpoint.is_empty()) {
+            ServiceUrl::parse("`endpoint`", endpoint).map_err(ConnectionError::Endpoint)?;
+        }
         let (connect, call) = if self.completion_timeout < self.connection_timeout {
             // As the incumbent: what cannot be is not taken.
             (5, 10)
@@ -153,6 +169,18 @@ impl Connection {
             connect_timeout: Duration::from_secs(u64::from(connect)),
             call_timeout: Duration::from_secs(u64::from(call)),
         })
+    }
+
+    /// Reads the certificates that these settings name, so that a mistake in them is known before anything starts.
+    ///
+    /// # Errors
+    /// When they cannot be used.
+    pub(crate) fn check_files(&self, settings: &ClientSettings) -> Result<(), ConnectionError> {
+        let Some(path) = &settings.ca_file else { return Ok(()) };
+        let named = if self.ca_file.is_some() { "`ca-file`" } else { "KVSSINK_CA_CERT_PATH" };
+        // The environment names none then.
+        let trust = Trust::load(Some(path), &Environment::default());
+        trust.map(|_| ()).map_err(|error| ConnectionError::CaFile { named, error })
     }
 
     /// The order of kvssink-compat A5, then AWS's own chain.
@@ -402,6 +430,20 @@ mod tests {
             let refused = settings.0.client_settings("cam", Surroundings::default()).unwrap_err();
             assert!(refused.to_string().contains(said), "{refused}");
         }
+    }
+
+    #[test]
+    fn an_endpoint_that_is_none_is_refused_and_not_repeated() {
+        let said = |endpoint| {
+            of(&[("endpoint", endpoint)], Surroundings::default())
+                .map(|_| ())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(said("http://127.0.0.1:4580"), Ok(()));
+        assert_eq!(said(""), Ok(()));
+        assert_eq!(said("127.0.0.1:4580"), Err("`endpoint`: it is no URL of http:// or https://".to_owned()));
+        let secret = said("https://me:hush-hush@kvs").unwrap_err();
+        assert!(secret.starts_with("`endpoint`: ") && !secret.contains("hush"), "{secret}");
     }
 
     #[test]

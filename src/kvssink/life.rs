@@ -33,7 +33,9 @@ impl KvsSink {
             dual_stack: variable("AWS_USE_DUALSTACK_ENDPOINT").as_deref() == Some("true"),
             has_credential_file: settings.connection.credential_path().is_file(),
         };
-        settings.plan(around)
+        let plan = settings.plan(around)?;
+        settings.connection.check_files(&plan.client)?;
+        Ok(plan)
     }
 
     /// NULL to READY: what is set can be.

@@ -47,7 +47,6 @@ const ROWS: &[(&str, &str, Acts)] = &[
     ("endpoint", "http://127.0.0.1:1", |_, client| client.endpoint.as_deref() == Some("http://127.0.0.1:1")),
     ("profile", "p", |_, client| client.profile.as_deref() == Some("p")),
     ("assume-role-arn", "arn:aws:iam::1:role/r", |_, client| client.assume_role.as_deref() == Some("arn:aws:iam::1:role/r")),
-    ("ca-file", "/ca.pem", |_, client| client.ca_file.as_deref() == Some("/ca.pem".as_ref())),
     ("use-fips", "true", |_, client| client.use_fips),
     ("use-dual-stack", "true", |_, client| client.use_dual_stack),
     ("user-agent", "mine/1", |_, client| client.user_agent.as_deref() == Some("mine/1")),
@@ -67,6 +66,34 @@ fn what_is_set_reaches_where_it_acts() {
         if !matches!((*name, *value), ("timecode-scale", "0") | ("completion-timeout", "1")) {
             assert!(!acts(&fresh, &client), "{name}={value}");
         }
+    }
+}
+
+#[test]
+fn where_nobody_can_be_reached_or_trusted_the_sink_does_not_get_ready_and_names_the_property() {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = rcgen::generate_simple_self_signed(["kvs".to_owned()]).unwrap().cert.pem();
+    let path = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (trusted, empty) = (path("ca.pem", &pem), path("empty.pem", ""));
+    let missing = folder.path().join("missing.pem").to_str().unwrap().to_owned();
+    let (_, client) = reached("ca-file", &trusted);
+    assert_eq!(client.ca_file.as_deref(), Some(trusted.as_ref()));
+    for (name, value) in [("endpoint", "kvs.example"), ("ca-file", &missing), ("ca-file", &empty)] {
+        let element = gst::ElementFactory::make("kvssink").build().unwrap();
+        let bus = gst::Bus::new();
+        element.set_bus(Some(&bus));
+        element.set_property_from_str(name, value);
+        assert!(element.set_state(gst::State::Ready).is_err(), "{name}={value}");
+        let message = bus.pop_filtered(&[gst::MessageType::Error]).unwrap();
+        let gst::MessageView::Error(error) = message.view() else { panic!() };
+        assert!(error.error().matches(gst::ResourceError::Settings));
+        let text = error.error().to_string();
+        assert!(text.starts_with(&format!("`{name}`: ")), "{text}");
+        assert!(bus.pop_filtered(&[gst::MessageType::Error]).is_none());
     }
 }
 
