@@ -133,11 +133,6 @@ impl Connection {
         Path::new(self.credential_path.as_deref().unwrap_or(CREDENTIAL_PATH))
     }
 
-    /// The region that is set.
-    pub(crate) fn region(&self) -> Option<&str> {
-        self.region.as_deref()
-    }
-
     /// What the client is made from.
     ///
     /// # Errors

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use gst::prelude::*;
 use gst::subclass::prelude::*;
+use kvs_client::Client;
+use kvs_client::client::RegionConflict;
 use kvs_client::upload::Failure;
 
 use super::KvsSinkPad;
@@ -40,13 +42,11 @@ impl KvsSink {
 
     /// NULL to READY: what is set can be.
     pub(super) fn check(&self) -> Result<(), gst::StateChangeError> {
-        self.plan().map_err(|error| self.refuse(&error.to_string()))?;
+        let plan = self.plan().map_err(|error| self.refuse(&error.to_string()))?;
         // In the incumbent the environment wins.
-        let own = self.settings().connection.region().map(ToOwned::to_owned);
-        if let (Some(own), Some(other)) = (own, variable("AWS_DEFAULT_REGION"))
-            && own != other
-        {
-            let text = format!("aws-region={own} is used, and not AWS_DEFAULT_REGION={other}");
+        if let Some(conflict) = Client::shared(plan.client).region_conflict() {
+            let RegionConflict { set, variable, value } = conflict;
+            let text = format!("aws-region={set} is used, and not {variable}={value}");
             self.warn(gst::ResourceError::Settings, &text);
         }
         Ok(())

@@ -216,17 +216,21 @@ fn the_element_is_what_its_factory_says() {
 
 #[test]
 fn a_region_that_differs_from_the_environments_is_said_once() {
-    // In a process of its own, since the environment belongs to all.
-    if std::env::var_os("AWS_DEFAULT_REGION").is_none_or(|region| region != "eu-west-9") {
+    // In a process of its own for each, since the environment belongs to all.
+    let Ok(variable) = std::env::var("KVS_TEST_REGION_BY") else {
         let name = "properties::a_region_that_differs_from_the_environments_is_said_once";
-        let own = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", name])
-            .env("AWS_DEFAULT_REGION", "eu-west-9")
-            .output()
-            .unwrap();
-        assert!(own.status.success(), "{}", String::from_utf8_lossy(&own.stdout));
+        for variable in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
+            let own = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", name])
+                .env_remove("AWS_REGION")
+                .env("KVS_TEST_REGION_BY", variable)
+                .env(variable, "eu-west-9")
+                .output()
+                .unwrap();
+            assert!(own.status.success(), "{variable}: {}", String::from_utf8_lossy(&own.stdout));
+        }
         return;
-    }
+    };
     super::init();
     let element = gst::ElementFactory::make("kvssink").property("aws-region", "eu-west-1").build().unwrap();
     let bus = gst::Bus::new();
@@ -234,7 +238,7 @@ fn a_region_that_differs_from_the_environments_is_said_once() {
     element.set_state(gst::State::Paused).unwrap();
     let message = bus.pop_filtered(&[gst::MessageType::Warning]).unwrap();
     let gst::MessageView::Warning(warning) = message.view() else { panic!() };
-    let said = "aws-region=eu-west-1 is used, and not AWS_DEFAULT_REGION=eu-west-9";
+    let said = format!("aws-region=eu-west-1 is used, and not {variable}=eu-west-9");
     assert_eq!(warning.error().to_string(), said);
     assert!(bus.pop_filtered(&[gst::MessageType::Warning]).is_none());
     element.set_state(gst::State::Null).unwrap();
