@@ -10,8 +10,8 @@ use kvs_media::{AudioShape, Track, VideoShape};
 
 use super::caps::{Format, Framing};
 
-/// Where payloads are copied to. A frame costs no allocation of its own: one serves many, and lives as long as any of
-/// them.
+/// Where payloads are copied to. Small frames cost no allocation of their own: one serves many, and lives as long as any
+/// of them.
 #[derive(Debug, Default)]
 pub(crate) struct Arena(BytesMut);
 
@@ -19,13 +19,17 @@ impl Arena {
     /// What one allocation holds. It is what `BytesMut` allocates again by itself, and uses again when all of it is free.
     const CHUNK: usize = 64 << 10;
 
+    /// What is larger has an allocation of its own, of its size: at most this is left unused at the end of a chunk, and
+    /// the buffer counts payloads only.
+    const SMALL: usize = Self::CHUNK / 4;
+
     /// A payload of `len` bytes, as `fill` writes it.
     fn make(
         &mut self,
         len: usize,
         fill: impl FnOnce(&mut BytesMut) -> Result<(), CodecError>,
     ) -> Result<Bytes, CodecError> {
-        if len > Self::CHUNK {
+        if len > Self::SMALL {
             let mut own = BytesMut::with_capacity(len);
             fill(&mut own)?;
             return Ok(own.freeze());
@@ -258,3 +262,30 @@ impl Conversion {
 
 /// What the service wants, and Matroska's usual form.
 const FOUR: Form = Form::LengthPrefixed(kvs_media::codec::LengthSize::Four);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_take_little_more_memory_than_they_have_bytes() {
+        for len in [1_000, Arena::SMALL, Arena::SMALL + 1, 33 << 10, Arena::CHUNK, 100 << 10] {
+            let (mut arena, data) = (Arena::default(), vec![7; len]);
+            let payloads: Vec<_> = (0..100).map(|_| arena.copy(&data).unwrap()).collect();
+            assert!(payloads.iter().all(|payload| *payload == data));
+            drop(arena);
+            // What does not begin where the one before ends is in another allocation.
+            let apart = |pair: &[Bytes]| pair[0].as_ptr_range().end != pair[1].as_ptr();
+            let allocations = 1 + payloads.windows(2).filter(|pair| apart(pair)).count();
+            if len > Arena::SMALL {
+                let takes = |payload: Bytes| payload.try_into_mut().unwrap().capacity();
+                assert!(payloads.into_iter().map(takes).all(|capacity| capacity == len), "{len}");
+            } else {
+                assert!(
+                    allocations * Arena::CHUNK <= 100 * len * 4 / 3 + Arena::CHUNK,
+                    "{len}: {allocations}"
+                );
+            }
+        }
+    }
+}
