@@ -270,7 +270,7 @@ impl KvsSink {
     fn advance(&self, pad: &KvsSinkPad, gap: &gst::event::Gap) -> bool {
         let lane = pad.imp().lane();
         let (at, lasts) = gap.get();
-        let to = lane.running(Some(at + lasts.unwrap_or(gst::ClockTime::ZERO)));
+        let to = lane.running(Some(at.saturating_add(lasts.unwrap_or(gst::ClockTime::ZERO))));
         if let (Some((run, number)), Some(to)) = (lane.part(), to) {
             run.upload.advance(number, to);
         }

@@ -413,6 +413,17 @@ fn a_gap_tells_that_nothing_will_come_before_its_end() {
 }
 
 #[test]
+fn a_gap_that_ends_beyond_all_time_breaks_nothing() {
+    let (mut harness, sink, upload) = sound();
+    let bus = bus_of(&sink);
+    let gap = gst::event::Gap::builder(gst::ClockTime::from_seconds(1)).duration(gst::ClockTime::MAX).build();
+    assert!(harness.push_event(gap));
+    harness.push(buffer(b"a", 0)).unwrap();
+    assert_eq!(payloads(&upload), [b"a"]);
+    assert!(bus.pop_filtered(&[gst::MessageType::Error]).is_none());
+}
+
+#[test]
 fn tags_come_by_events_and_by_the_action_signal_and_what_is_refused_is_said() {
     let (mut harness, sink, upload) = sound();
     let bus = bus_of(&sink);
