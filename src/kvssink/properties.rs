@@ -55,7 +55,7 @@ fn own() -> Vec<Row<Settings>> {
             "Media time that is kept while it is not acknowledged, in s; 0 is 20 s",
             Field::Number(|s| &mut s.buffer_duration)),
         Row::new("connection-staleness", "Connection staleness",
-            "Without an ack for so long, where one is due, a new connection is made, in s",
+            "A fragment that is received and not persisted for so long, in s: a new connection is made. RECEIVED itself is waited for 10 s. Both double after each time in vain",
             Field::Number(|s| &mut s.connection_staleness)),
         Row::new("startup-timeout", "Startup timeout",
             "Not connected for so long after the start: that is an error, in ns; 0: never, it is tried for ever",
