@@ -137,6 +137,8 @@ fn no_room_is_one_error_where_that_was_asked_for() {
     let found = |line: &Line| line.errors().into_iter().find(|text| text.starts_with("strict: "));
     let text = line.wait("the error", found);
     assert!(text.contains("no room"), "{text}");
+    // What upstream makes of it comes after its cause.
+    assert!(line.errors().first().is_some_and(|first| first.starts_with("strict: ")), "{:?}", line.errors());
     line.wait("the end of the flow", |line| (line.errors().len() > 1).then_some(()));
     assert_eq!(line.errors().iter().filter(|text| text.starts_with("strict: ")).count(), 1);
 }

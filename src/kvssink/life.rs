@@ -207,13 +207,14 @@ impl KvsSink {
         }
     }
 
-    /// This run ends here: said once, and every chain returns an error.
+    /// This run ends here: said once, by whoever knows first, and every chain returns an error from then on.
     pub(super) fn failed(&self, run: &Run, failure: &Failure) {
         if !run.fail() {
             return;
         }
-        self.obj().emit_by_name::<()>("stream-error", &[&message::status(failure.kind)]);
         self.post_error_message(message::error(failure, &run.stream));
+        run.has_said_so();
+        self.obj().emit_by_name::<()>("stream-error", &[&message::status(failure.kind)]);
         run.upload.wake();
     }
 }

@@ -13,7 +13,8 @@ pub(crate) mod recorded {
 
     use kvs_client::Client;
     use kvs_client::upload::{
-        FragmentTag, Frame, Listener, PushError, Remainder, Report, Settings, Stats, TagError, WhenFull,
+        Failure, FragmentTag, Frame, Listener, PushError, Remainder, Report, Settings, Stats, TagError,
+        WhenFull,
     };
     use kvs_media::fragment::{Pace, RulesError};
     use kvs_media::time::RunningTime;
@@ -42,6 +43,7 @@ pub(crate) mod recorded {
         pub(crate) done: Vec<Done>,
         pub(crate) full: bool,
         pub(crate) failed: bool,
+        pub(crate) failure: Option<Failure>,
         /// A stop waits.
         pub(crate) waits: bool,
         pub(crate) waiting: usize,
@@ -203,6 +205,10 @@ pub(crate) mod recorded {
 
         pub(crate) fn takes_key_frame_wish(&self, track: TrackNumber) -> bool {
             self.with(|inner| inner.wish.take_if(|wish| *wish == track).is_some())
+        }
+
+        pub(crate) fn failure(&self) -> Option<Failure> {
+            self.with(|inner| inner.failure.clone())
         }
 
         pub(crate) fn stats(&self) -> Stats {

@@ -39,6 +39,8 @@ pub(crate) struct Run {
     /// What was mended and left out.
     pub(crate) tally: Tally,
     failed: AtomicBool,
+    /// That it has failed is on the bus.
+    said: AtomicBool,
     began: AtomicBool,
 }
 
@@ -63,6 +65,7 @@ impl Run {
             capacity: plan.upload.capacity.bytes,
             tally: Tally::default(),
             failed: AtomicBool::new(false),
+            said: AtomicBool::new(false),
             began: AtomicBool::new(false),
         })
     }
@@ -108,6 +111,17 @@ impl Run {
     /// It has failed.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
+    }
+
+    /// That it has failed is said.
+    pub(crate) fn has_said_so(&self) {
+        self.said.store(true, Ordering::Release);
+    }
+
+    /// What a streaming thread returns when it has failed. While another thread is about to say so, nothing: who is
+    /// upstream says an error of its own, which would come first and hide the cause.
+    pub(crate) fn flow(&self) -> Result<(), gst::FlowError> {
+        if self.said.load(Ordering::Acquire) { Err(gst::FlowError::Error) } else { Ok(()) }
     }
 
     /// A frame has come.

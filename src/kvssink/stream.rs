@@ -37,7 +37,7 @@ impl KvsSink {
             let (run, number) =
                 lane.part().map(|(run, number)| (run.clone(), number)).ok_or(gst::FlowError::Flushing)?;
             if run.has_failed() {
-                return Err(gst::FlowError::Error);
+                return run.flow().map(|()| gst::FlowSuccess::Ok);
             }
             gst::log!(SINK, obj = pad, "{buffer:?}");
             let taken = lane.take(buffer, self.base_time(), &mut notices, |run, number, frame| {
@@ -60,6 +60,11 @@ impl KvsSink {
         if !pad.is_linked() {
             self.go_on();
             self.unlinked(pad);
+        }
+        // Before upstream says that there was an error, it is said which.
+        if let (Err(gst::FlowError::Error), Some(failure)) = (taken, run.upload.failure()) {
+            self.failed(&run, &failure);
+            return run.flow().map(|()| gst::FlowSuccess::Ok);
         }
         taken.map(|()| gst::FlowSuccess::Ok)
     }

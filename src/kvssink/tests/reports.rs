@@ -76,6 +76,43 @@ fn a_failure_is_one_error_and_one_signal_and_the_end_of_the_flow() {
     assert_eq!(status.load(Ordering::Relaxed), 0x5200_0017);
 }
 
+fn full() -> Failure {
+    Failure { kind: FailureKind::Full, message: "the buffer is full".to_owned(), request_id: None }
+}
+
+#[test]
+fn a_streaming_thread_that_knows_a_failure_first_says_it_before_it_returns() {
+    let (mut harness, _sink, upload, bus) = playing();
+    upload.with(|inner| (inner.failed, inner.failure) = (true, Some(full())));
+    assert_eq!(harness.push(buffer(b"a", 0)), Err(gst::FlowError::Error));
+    let message = bus.pop_filtered(&[gst::MessageType::Error]).unwrap();
+    let gst::MessageView::Error(error) = message.view() else { panic!() };
+    assert!(error.error().matches(gst::ResourceError::NoSpaceLeft));
+    upload.tell(Report::Failed(full()));
+    assert!(bus.pop_filtered(&[gst::MessageType::Error]).is_none());
+}
+
+#[test]
+fn no_error_comes_out_of_a_pad_while_the_cause_is_just_being_said() {
+    let (mut harness, sink, upload, _) = playing();
+    upload.with(|inner| (inner.failed, inner.failure) = (true, Some(full())));
+    let (says, said) = std::sync::mpsc::channel();
+    let pad = sink.sink_pads().remove(0);
+    let bus = gst::Bus::new();
+    // What is not yet on the bus is not said.
+    bus.set_sync_handler(move |_, message| {
+        if message.type_() == gst::MessageType::Error {
+            says.send(pad.chain(buffer(b"a", 0))).unwrap();
+        }
+        gst::BusSyncReply::Pass
+    });
+    sink.set_bus(Some(&bus));
+    upload.tell(Report::Failed(full()));
+    assert_eq!(said.try_recv(), Ok(Ok(gst::FlowSuccess::Ok)));
+    assert_eq!(harness.push(buffer(b"b", 20)), Err(gst::FlowError::Error));
+    assert!(said.try_recv().is_err());
+}
+
 #[test]
 fn a_run_is_heard_and_counted_while_it_stops_and_its_counts_stay_until_the_next() {
     let (mut harness, sink, upload, bus) = playing();
