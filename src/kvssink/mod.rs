@@ -31,7 +31,7 @@
 //! | `kvs-repaired` | kind, text, pad |
 //!
 //! **Signals**: `fragment-ack`, `stream-error` and `stream-client-metric` of AWS's element, with its C structures. They come
-//! on a thread of the element: a handler returns soon and changes no state. The action signal
+//! on a thread of the element, or on a streaming thread: a handler returns soon and changes no state. The action signal
 //! `add-metadata (name, value, persist) -> gboolean` tags the fragment that begins next.
 //!
 //! **Events**: see [`metadata`].
