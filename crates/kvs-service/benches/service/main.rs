@@ -12,6 +12,8 @@ mod child;
 #[path = "../../tests/service/client.rs"]
 mod client;
 mod load;
+#[path = "../machine/mod.rs"]
+mod machine;
 #[allow(dead_code)]
 #[path = "../../tests/service/media.rs"]
 mod media;
@@ -24,6 +26,8 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use machine::{descriptors, middle, percentiles, pin};
 
 fn main() {
     descriptors();
@@ -46,22 +50,6 @@ fn main() {
     let _ = std::fs::remove_dir_all(&root);
 }
 
-/// The whole process, and what it starts, on one core.
-fn pin(core: usize) {
-    let mut cores = rustix::thread::CpuSet::new();
-    cores.set(core);
-    // A machine of one core has no other.
-    let _ = rustix::thread::sched_setaffinity(None, &cores);
-}
-
-/// A thousand connections are more than a shell allows by default.
-fn descriptors() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    let _ = setrlimit(Resource::Nofile, limit);
-}
-
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
@@ -73,8 +61,7 @@ fn seconds() -> Duration {
 
 /// Says a row at once, with the load of the machine.
 fn row(name: &str, value: &str) {
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().unwrap_or_default();
+    let load = machine::load();
     let mut out = std::io::stdout().lock();
     writeln!(out, "{name:<64} {value}  [load {load}]").unwrap();
 }
@@ -102,18 +89,4 @@ impl Meter {
         }
         threads.values().sum()
     }
-}
-
-/// A list of figures in its middle, and its ends.
-fn middle(values: &mut [f64]) -> String {
-    values.sort_unstable_by(f64::total_cmp);
-    let last = values.len() - 1;
-    format!("{:.3} ({:.3} to {:.3})", values[last / 2], values[0], values[last])
-}
-
-fn percentiles(times: &mut [Duration]) -> String {
-    times.sort_unstable();
-    let Some(last) = times.len().checked_sub(1) else { return "none".to_owned() };
-    let at = |part: usize| times[last * part / 100];
-    format!("p50 {:.2?}, p99 {:.2?}, max {:.2?} of {}", at(50), at(99), at(100), times.len())
 }

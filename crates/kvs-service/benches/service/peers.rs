@@ -2,44 +2,19 @@
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-
 use crate::child::Server;
 use crate::client::{ABSOLUTE, Client};
 use crate::load::Target;
-use crate::{Meter, middle, percentiles, row};
+use crate::{Meter, machine, middle, percentiles, row};
 
 /// AES-GCM, and the disk.
 pub(crate) fn calibrate(root: &Path) {
-    let mut block = vec![7_u8; 64 << 10];
-    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[1; 32]).unwrap());
-    let mut seals: Vec<f64> = (0..5)
-        .map(|_| {
-            let started = Instant::now();
-            for _ in 0..2_000 {
-                let nonce = Nonce::assume_unique_for_key([0; 12]);
-                let _ = key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut block).unwrap();
-            }
-            started.elapsed().as_secs_f64() * 1e3 / (2_000.0 * 65_536.0 / 1e6)
-        })
-        .collect();
-    row("calibration: AES-256-GCM, 64 KiB", &format!("{} ms/MB", middle(&mut seals)));
-    let file = std::fs::File::create(root.join("calibration")).unwrap();
-    let bytes = vec![7; 256 << 10];
-    let mut syncs: Vec<Duration> = (0..50_u64)
-        .map(|at| {
-            file.write_all_at(&bytes, at * bytes.len() as u64).unwrap();
-            let started = Instant::now();
-            file.sync_data().unwrap();
-            started.elapsed()
-        })
-        .collect();
-    row("calibration: fdatasync of 256 KiB", &percentiles(&mut syncs));
+    row("calibration: AES-256-GCM, 64 KiB", &format!("{} ms/MB", middle(&mut machine::seals())));
+    row("calibration: fdatasync of 256 KiB", &percentiles(&mut machine::syncs(root)));
 }
 
 /// Milliseconds of CPU that curl needs to send a file over TLS, if it is there.
