@@ -20,7 +20,7 @@ const NAMES: &[&str] = &[
 ];
 
 /// What the environment of the process says, as a value.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {

@@ -43,7 +43,7 @@ pub struct Client {
     context: Context,
     credentials: KeptCredentials,
     control: OnceCell<ControlPlane>,
-    endpoints: DataEndpoints,
+    endpoints: Arc<DataEndpoints>,
 }
 
 impl Client {
@@ -54,9 +54,13 @@ impl Client {
 
     /// One that nobody shares, in an environment that may be another than that of the process.
     pub fn new(settings: ClientSettings, environment: Environment) -> Arc<Self> {
+        Self::with(settings, environment, Arc::default())
+    }
+
+    fn with(settings: ClientSettings, environment: Environment, endpoints: Arc<DataEndpoints>) -> Arc<Self> {
         let credentials = KeptCredentials::of(Source::of(&settings));
         let context = Context::new(settings, environment);
-        Arc::new(Self { context, credentials, control: OnceCell::new(), endpoints: DataEndpoints::default() })
+        Arc::new(Self { context, credentials, control: OnceCell::new(), endpoints })
     }
 
     /// What it was made from.
