@@ -7,6 +7,7 @@ mod child;
 mod clients;
 mod record;
 mod serve;
+mod upload;
 mod verify;
 
 use child::{Scratch, answer, run};
