@@ -260,7 +260,7 @@ impl Session {
         (self.renew_credentials, self.renew_endpoint) = (false, false);
         self.last_life = Some(now);
         if self.current == Some(id) {
-            self.tell_connection(ConnectionState::Connected, None, Some(id));
+            self.tell_connection(ConnectionState::Connected, id);
         }
     }
 
@@ -464,7 +464,7 @@ impl Session {
             } else if self.not_before <= now {
                 let id = self.open(first.timecode, now);
                 self.current = Some(id);
-                self.tell_connection(ConnectionState::Connecting, None, Some(id));
+                self.tell_connection(ConnectionState::Connecting, id);
             }
         }
         if self.rotation_due().is_some_and(|at| at <= now) {
@@ -520,7 +520,7 @@ impl Session {
         if let Some(link) = self.links.iter_mut().find(|link| link.id == id) {
             link.take_over(from);
             if link.open {
-                self.tell_connection(ConnectionState::Connected, None, Some(id));
+                self.tell_connection(ConnectionState::Connected, id);
             }
         }
     }
@@ -570,13 +570,14 @@ impl Session {
         } else {
             return;
         }
-        if wait != Wait::None {
-            self.tally.reconnects += u64::from(link.open);
-            let pause = self.not_before.saturating_since(now);
-            self.tell_lost(ConnectionState::Waiting(pause), cause, link);
+        let state = if wait == Wait::None {
+            ConnectionState::Idle
         } else {
-            self.tell_lost(ConnectionState::Idle, cause, link);
-        }
+            self.tally.reconnects += u64::from(link.open);
+            ConnectionState::Waiting(self.not_before.saturating_since(now))
+        };
+        let report = self.report_of(&link, state, cause);
+        self.reports.push(report);
     }
 
     fn take_ack(&mut self, id: LinkId, ack: Ack, buffer: &mut Buffer, (now, utc): (Monotonic, Utc)) {
@@ -586,7 +587,11 @@ impl Session {
         let mut about = None;
         if let Some(sent) = named {
             sent.heard = true;
-            let first = !sent.received && matches!(ack.event, AckEvent::Received | AckEvent::Persisted);
+            // A service that stops, or has waited for too long, completes what it has of a fragment. More of it is to
+            // come here, so that it is not done with: it goes again, as a whole.
+            let whole = sent.ended_at.is_some();
+            let first =
+                whole && !sent.received && matches!(ack.event, AckEvent::Received | AckEvent::Persisted);
             sent.received |= first;
             let after = sent.ended_at.map(|at| now.saturating_since(at));
             about = Some((sent.fragment, after));
@@ -603,12 +608,12 @@ impl Session {
         let after = about.and_then(|(_, after)| after);
         self.reports.push(Report::Ack(AckReport { ack: ack.clone(), begin, after }));
         match (ack.event, about) {
-            (AckEvent::Persisted, Some((fragment, _))) => {
+            (AckEvent::Persisted, Some((fragment, Some(_)))) => {
                 self.keeps = Keeps::Fragments;
                 self.tally.last_persisted_at = Some(utc);
                 self.settle(id, fragment, buffer);
             }
-            (AckEvent::Received, Some((fragment, _))) if self.keeps == Keeps::Nothing => {
+            (AckEvent::Received, Some((fragment, Some(_)))) if self.keeps == Keeps::Nothing => {
                 self.settle(id, fragment, buffer);
             }
             (AckEvent::Error, about) => {
@@ -704,28 +709,21 @@ impl Session {
         self.reports.push(Report::Failed(failure));
     }
 
-    fn tell_connection(&mut self, state: ConnectionState, cause: Option<String>, id: Option<LinkId>) {
-        let link = id.and_then(|id| self.link(id));
-        let endpoint = link.map(|link| link.endpoint.clone()).unwrap_or_default();
-        let request_id = link.and_then(|link| link.request_id.clone());
-        let attempts = self.backoff.failures();
-        self.reports.push(Report::Connection(ConnectionReport {
-            state,
-            endpoint,
-            attempts,
-            cause,
-            request_id,
-        }));
+    /// Says how it stands with a connection that is there, or is being made.
+    fn tell_connection(&mut self, state: ConnectionState, id: LinkId) {
+        let Some(link) = self.link(id) else { return };
+        let report = self.report_of(link, state, None);
+        self.reports.push(report);
     }
 
-    fn tell_lost(&mut self, state: ConnectionState, cause: Option<String>, link: Link) {
-        self.reports.push(Report::Connection(ConnectionReport {
+    fn report_of(&self, link: &Link, state: ConnectionState, cause: Option<String>) -> Report {
+        Report::Connection(ConnectionReport {
             state,
-            endpoint: link.endpoint,
+            endpoint: link.endpoint.clone(),
             attempts: self.backoff.failures(),
             cause,
-            request_id: link.request_id,
-        }));
+            request_id: link.request_id.clone(),
+        })
     }
 }
 

@@ -31,6 +31,21 @@ fn a_connection_that_ends_is_made_again_at_once_from_the_oldest_that_is_not_pers
 }
 
 #[test]
+fn a_fragment_that_the_service_completes_before_its_end_goes_again_as_a_whole() {
+    for keeps in [true, false] {
+        let mut world = World::new(settings());
+        world.keeps = keeps;
+        let video = world.video();
+        world.at(millis(3_450), Fault::Complete);
+        world.film(video, SECOND * 6, 10, 500);
+        world.drain(SECOND * 5);
+        world.assert_all_stored_in_order();
+        assert_eq!(world.core.stats(world.now).frames_dropped, 0);
+        assert!((1..=10).contains(&world.duplicates()), "{}", world.duplicates());
+    }
+}
+
+#[test]
 fn a_stall_is_found_and_brings_no_more_than_two_fragments_twice() {
     for at in [3_000, 3_040, 3_500, 3_999] {
         let mut world = World::new(settings());
@@ -221,6 +236,7 @@ fn any_fault() -> impl Strategy<Value = Fault> {
         ErrorId::known().filter(|id| id.reaction() != Reaction::Stop).map(|id| id.0).collect::<Vec<_>>();
     prop_oneof![
         Just(Fault::Close),
+        Just(Fault::Complete),
         Just(Fault::Stall),
         prop::sample::select(ids).prop_map(Fault::ErrorAck),
         prop::sample::select(vec![AckEvent::Buffering, AckEvent::Received, AckEvent::Persisted])

@@ -40,6 +40,8 @@ pub(super) enum Fault {
     LoseAck(AckEvent),
     /// Connections are refused for a while.
     Refuse(Recovery, u64),
+    /// The service completes what it has of a fragment, and ends the connection: it stops.
+    Complete,
     /// Nobody answers for a while, and what is there stands still until then.
     BlackHole(u64),
 }
@@ -303,6 +305,10 @@ impl World {
                             self.core.session.closed(peer.id, Some("reset".to_owned()), self.now);
                         }
                     }
+                    Fault::Complete => (0..self.peers.len()).for_each(|index| {
+                        self.peers[index].done = true;
+                        self.finish_peer(index);
+                    }),
                     Fault::Stall => self.peers.iter_mut().for_each(|peer| peer.stalled = true),
                     Fault::ErrorAck(id) => self.errors.push_back(id),
                     Fault::LoseAck(event) => self.lost_acks.push(event),
