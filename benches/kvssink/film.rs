@@ -21,6 +21,12 @@ pub(crate) const LARGE: Film = Film { name: "1080p 8 Mbps", size: "1920x1080", b
 const SCENE: &str = "16";
 
 impl Film {
+    /// Of a frame, one with another.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        let megabits: usize = self.bitrate.trim_end_matches('M').parse().unwrap();
+        megabits * 1_000_000 / 8 / 30
+    }
+
     /// Its first seconds, as MP4.
     pub(crate) fn scene(&self, folder: &Path) -> PathBuf {
         let file = folder.join(format!("{}-scene.mp4", self.stem()));

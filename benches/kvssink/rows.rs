@@ -1,6 +1,7 @@
 //! The rows of the table, by the names of the goals that they measure.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,7 +11,7 @@ use crate::machine::{self, middle, percentiles};
 use crate::service::{REGION, Server};
 use crate::sink::{FAKE, Player, sink};
 use crate::table::{Goal, calibration, head, row};
-use crate::window::Window;
+use crate::window::{self, Window};
 
 /// What is asked for, and where.
 pub(crate) struct Bench {
@@ -153,7 +154,8 @@ impl Bench {
         for (goal, film, count, phases) in cases {
             let file = film.file(&self.films).display().to_string();
             let server = self.server("a2", None);
-            let (mut own, mut fakes) = (Vec::new(), Vec::new());
+            let (mut own, mut fakes, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            let drain = drain();
             for round in 0..self.amount(2, 5) {
                 let streams: Vec<_> = (0..count).map(|n| format!("paced-{round}-{n}")).collect();
                 server.create(&streams);
@@ -165,6 +167,12 @@ impl Bench {
                         .said("paced");
                     each
                 };
+                let alone = {
+                    let (target, bytes) = (drain.to_string(), film.frame_bytes().to_string());
+                    let arguments = ["bare", &target, &count, &seconds, &bytes];
+                    let [alone] = Player::start(&server, &arguments).said("bare");
+                    alone
+                };
                 let (fake, sunk) = if round % 2 == 0 {
                     let fake = each(FAKE);
                     (fake, each(&kvs))
@@ -174,11 +182,23 @@ impl Bench {
                 };
                 own.push(sunk - fake);
                 fakes.push(fake);
+                bare.push(alone);
+                ratios.push((sunk - fake) / alone);
             }
             let when = if phases { "each at its own time" } else { "all at a time" };
             let what = format!("{count} x {}, {when}", film.name);
             let beside = format!("per stream; fakesink {} ms/s", middle(&mut fakes));
             row(goal, &what, &format!("{} ms/s", middle(&mut own)), &beside);
+            let ratio = format!("{} x", middle(&mut ratios));
+            row(
+                goal,
+                "of it, to the bare writes of the same round",
+                &ratio,
+                "one for each frame, without TLS",
+            );
+            let bytes = film.frame_bytes();
+            let what = format!("{count} x 30 writes of {bytes} bytes a second");
+            calibration(&what, &format!("{} ms/s", middle(&mut bare)));
         }
     }
 
@@ -217,6 +237,8 @@ impl Bench {
         let streams = |round| [0, 1].map(|n| format!("started-{round}-{n}"));
         server.create(&(0..rounds).flat_map(streams).collect::<Vec<_>>());
         let (mut trips, mut waits) = ([const { Vec::new() }; 4], Vec::new());
+        let way = window::round_trip(DELAY);
+        calibration("a round trip through the window", &format!("{:.1} ms", way * 1e3));
         for round in 0..rounds {
             let before = window.calls().len();
             let kvs = sink(&window.url(), &window.ca, &format!("started-{round}-{{n}}"), "");
@@ -225,7 +247,7 @@ impl Bench {
                 let [started, first_in] = player.said("started");
                 let firsts = window.calls().into_iter().skip(before).filter_map(|call| call.first().copied());
                 let arrived = firsts.filter(|at| *at > started).fold(f64::INFINITY, f64::min);
-                trips.push((arrived - started) / (2.0 * DELAY.as_secs_f64()));
+                trips.push((arrived - started) / way);
                 waits.push((first_in - started) * 1e3);
             }
         }
@@ -301,6 +323,23 @@ impl Bench {
     }
 }
 
+/// Reads and forgets, in a thread of its own.
+fn drain() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((mut peer, _)) = listener.accept().await {
+                tokio::spawn(async move { tokio::io::copy(&mut peer, &mut tokio::io::sink()).await });
+            }
+        });
+    });
+    address
+}
+
 /// Milliseconds of CPU that curl needs to send a file over TLS, if it is there.
 fn curl(server: &Server, stream: &str, file: &Path) -> Option<f64> {
     let mut command = Command::new("taskset");
@@ -329,9 +368,24 @@ fn curl(server: &Server, stream: &str, file: &Path) -> Option<f64> {
     Some(spent.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e6)
 }
 
-/// The library beside this program.
+/// The library as it is installed: optimised across crates, which Cargo does for a library of one kind only.
 fn size(folder: &Path) {
-    let built = std::env::current_exe().unwrap().with_file_name("libgstkvs.so");
+    let mut build = Command::new(env!("CARGO"));
+    build.args([
+        "rustc",
+        "--quiet",
+        "--release",
+        "--package",
+        "gst-plugin-kvs",
+        "--lib",
+        "--crate-type",
+        "cdylib",
+    ]);
+    if !build.current_dir(env!("CARGO_MANIFEST_DIR")).status().is_ok_and(|status| status.success()) {
+        return row(&H1, "libgstkvs.so", "cannot be built", "");
+    }
+    let release = std::env::current_exe().unwrap().parent().and_then(Path::parent).map(Path::to_owned);
+    let built = release.unwrap().join("libgstkvs.so");
     let stripped = folder.join("libgstkvs.so");
     let status = Command::new("strip").arg("-o").arg(&stripped).arg(&built).status();
     let Ok(true) = status.map(|status| status.success()) else {

@@ -1,6 +1,7 @@
 //! What is measured: pipelines in a process of their own, which says what they took.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -95,6 +96,12 @@ pub(crate) fn play() {
         ["paced", sink, film, count, seconds, phases] => {
             paced(sink, film, count.parse().unwrap(), seconds.parse().unwrap(), phases == "phases");
         }
+        ["bare", target, count, seconds, bytes] => bare(
+            target.parse().unwrap(),
+            count.parse().unwrap(),
+            seconds.parse().unwrap(),
+            bytes.parse().unwrap(),
+        ),
         ["grow", sink, film, from, to] => grow(sink, film, from.parse().unwrap(), to.parse().unwrap()),
         ["watch", sink, film, seconds] => watch(sink, film, seconds.parse().unwrap()),
         ["start", sink, film] => start(sink, film),
@@ -201,6 +208,28 @@ fn paced(sink: &str, film: &str, count: usize, seconds: u64, phases: bool) {
     say("paced", &[each]);
     // Nobody is interested in the end.
     std::process::exit(0);
+}
+
+/// What the writes alone take: as many bytes at the same moments, and nothing around them.
+fn bare(target: SocketAddr, count: usize, seconds: u64, bytes: usize) {
+    let mut peers: Vec<_> = (0..count).map(|_| TcpStream::connect(target).unwrap()).collect();
+    peers.iter().for_each(|peer| peer.set_nodelay(true).unwrap());
+    let (piece, step) = (vec![0; bytes], Duration::from_nanos(1_000_000_000 / 30 / count as u64));
+    let mut round = |writes: bool| {
+        let (before, began) = (cpu(), now());
+        let mut turn = 0;
+        while now() - began < Duration::from_secs(seconds) {
+            if writes {
+                peers[turn as usize % count].write_all(&piece).unwrap();
+            }
+            turn += 1;
+            std::thread::sleep((began + step * turn).saturating_sub(now()));
+        }
+        (cpu() - before) / seconds as f64 / count as f64
+    };
+    let idle = round(false);
+    let each = round(true) - idle;
+    say("bare", &[each]);
 }
 
 /// Some pipelines, then more: threads and memory of each time.

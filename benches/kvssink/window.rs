@@ -85,6 +85,33 @@ impl Window {
     }
 }
 
+/// Seconds that a round trip takes in truth, the fastest of some: timers are late, each time.
+pub(crate) fn round_trip(delay: Duration) -> f64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let way = Way { delay, ..Way::default() };
+        let ((mut near, near_end), (far, far_end)) = (tokio::io::duplex(64), tokio::io::duplex(64));
+        let ((near_in, near_out), (far_in, far_out)) = (split(near_end), split(far_end));
+        let (mut echo_in, mut echo_out) = split(far);
+        let measure = async {
+            let mut fastest = f64::INFINITY;
+            for _ in 0..10 {
+                let sent = now();
+                near.write_all(&[0]).await.unwrap();
+                near.read_exact(&mut [0]).await.unwrap();
+                fastest = fastest.min((now() - sent).as_secs_f64());
+            }
+            fastest
+        };
+        tokio::select! {
+            fastest = measure => fastest,
+            () = late(near_in, far_out, &way, Duration::ZERO) => f64::NAN,
+            () = late(far_in, near_out, &way, Duration::ZERO) => f64::NAN,
+            _ = tokio::io::copy(&mut echo_in, &mut echo_out) => f64::NAN,
+        }
+    })
+}
+
 async fn carry(client: TcpStream, way: Arc<Way>, tls: Arc<Tls>) {
     client.set_nodelay(true).unwrap();
     if way.hole.load(Ordering::Acquire) {

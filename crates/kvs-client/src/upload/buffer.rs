@@ -200,6 +200,11 @@ impl Buffer {
         self.fragments.get(self.fragments.partition_point(|fragment| fragment.id < id))
     }
 
+    /// Fragments at or behind a name.
+    pub(crate) fn count_from(&self, id: FragmentId) -> usize {
+        self.fragments.len() - self.fragments.partition_point(|fragment| fragment.id < id)
+    }
+
     /// The one in front of a fragment.
     pub(crate) fn before(&self, id: FragmentId) -> Option<&Fragment> {
         self.fragments.get(self.index(id)?.checked_sub(1)?)

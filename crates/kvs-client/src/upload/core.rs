@@ -14,6 +14,10 @@ use super::settings::{Settings, WhenFull};
 use super::stats::{Remainder, Stats};
 use super::{Frame, PushError};
 
+/// What may be far ahead of a path that is up is held where it comes from: so many bytes, and so many fragments that the
+/// path has not begun. Memory that is filled for the first time costs more than what is sent from it.
+const AHEAD: (u64, usize) = (16 << 20, 3);
+
 /// Frames in, the buffer, the session.
 #[derive(Debug)]
 pub(super) struct Core {
@@ -60,7 +64,7 @@ impl Core {
         if self.stopping || self.session.has_failed() {
             return Err(PushError::Ended);
         }
-        if self.is_full(track, &frame) {
+        if self.is_full(track, &frame) || self.is_ahead() {
             match self.settings.when_full {
                 WhenFull::Block => return Err(PushError::Full(frame)),
                 WhenFull::Fail => {
@@ -87,7 +91,15 @@ impl Core {
         self.stopping
             || self.session.has_failed()
             || self.settings.when_full != WhenFull::Block
-            || !self.is_full(track, frame)
+            || !(self.is_full(track, frame) || self.is_ahead())
+    }
+
+    /// Who can wait is far ahead. The path goes on without anything that is not here yet.
+    fn is_ahead(&self) -> bool {
+        let (bytes, fragments) = AHEAD;
+        self.settings.when_full == WhenFull::Block
+            && self.buffer.bytes() > bytes
+            && self.session.not_begun(&self.buffer).is_some_and(|waiting| waiting > fragments)
     }
 
     fn is_full(&self, track: TrackNumber, frame: &Frame) -> bool {

@@ -23,6 +23,7 @@ pub use report::{
 pub use settings::{Capacity, Settings, StreamSetup, WhenFull};
 pub use stats::{Remainder, Stats};
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ use kvs_wire::tags::FragmentTagError;
 use tokio::runtime::Handle;
 
 use self::core::Core;
+use self::task::Lines;
 use crate::{Client, clock};
 
 /// A frame on its way.
@@ -109,8 +111,12 @@ impl Drop for Last {
 #[derive(Debug)]
 struct Shared {
     core: Mutex<Core>,
+    /// Taken before `core`, never behind it.
+    lines: Mutex<Lines>,
     /// Room came, or the end.
     changed: Condvar,
+    /// How many wait for that.
+    waiting: AtomicUsize,
     /// Wakes the task.
     waker: AtomicWaker,
 }
@@ -119,6 +125,41 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Core> {
         // Whoever panicked in it has reported that; what it was doing is lost, and the rest is not.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends what has just been pushed, unless the task is at it. True when the task has to look all the same.
+    fn send(&self, now: Monotonic) -> bool {
+        let busy = match self.lines.try_lock() {
+            Ok(mut lines) => lines.send(self),
+            Err(_) => true,
+        };
+        busy || {
+            let core = self.lock();
+            core.has_news() || core.wants_task(now)
+        }
+    }
+
+    /// Who waits looks again. Telling nobody would be a system call all the same.
+    fn tell_waiting(&self) {
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until told, or for so long.
+    fn wait<'a>(&'a self, core: MutexGuard<'a, Core>, wait: Option<Duration>) -> MutexGuard<'a, Core> {
+        // Under the lock: who changes something under it sees whom to tell.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let core = match wait {
+            Some(wait) => self.changed.wait_timeout(core, wait).unwrap_or_else(PoisonError::into_inner).0,
+            None => self.changed.wait(core).unwrap_or_else(PoisonError::into_inner),
+        };
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        core
     }
 }
 
@@ -129,8 +170,13 @@ impl Upload {
     /// When the rules cannot be kept.
     pub fn new(settings: Settings) -> Result<Self, RulesError> {
         let core = Core::new(settings, clock::monotonic().nanos())?;
-        let shared = Shared { core: Mutex::new(core), changed: Condvar::new(), waker: AtomicWaker::new() };
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared {
+            core: Mutex::new(core),
+            lines: Mutex::default(),
+            changed: Condvar::new(),
+            waiting: AtomicUsize::new(0),
+            waker: AtomicWaker::new(),
+        });
         Ok(Self { _last: Arc::new(Last(Arc::clone(&shared))), shared })
     }
 
@@ -164,7 +210,21 @@ impl Upload {
     /// # Errors
     /// When it was not taken.
     pub fn push(&self, track: TrackNumber, frame: Frame) -> Result<(), PushError> {
-        self.change(|core, now| core.push(track, frame, now))
+        let now = clock::monotonic();
+        let mut core = self.shared.lock();
+        let pushed = core.push(track, frame, now);
+        let mut wake = core.wants_task(now);
+        let sends = core.session.wants_more(&core.buffer, now);
+        drop(core);
+        // What one track pushes may make room for another.
+        self.shared.tell_waiting();
+        if sends {
+            wake = self.shared.send(now);
+        }
+        if wake {
+            self.shared.waker.wake();
+        }
+        pushed
     }
 
     /// Waits until there may be room for a frame that came back, or until `cancelled` says so; it is asked again after
@@ -175,7 +235,7 @@ impl Upload {
             if core.has_room_for(track, frame) {
                 return true;
             }
-            core = self.shared.changed.wait(core).unwrap_or_else(PoisonError::into_inner);
+            core = self.shared.wait(core, None);
         }
         false
     }
@@ -184,7 +244,7 @@ impl Upload {
     pub fn wake(&self) {
         // Under the lock, so that nobody is between looking and waiting.
         let _core = self.shared.lock();
-        self.shared.changed.notify_all();
+        self.shared.tell_waiting();
     }
 
     /// Nothing of the track will come that is before `to`: nothing waits for it.
@@ -258,13 +318,11 @@ impl Upload {
             if core.is_at_rest() || until <= now {
                 break;
             }
-            let wait = until.saturating_since(now);
-            let waited = self.shared.changed.wait_timeout(core, wait);
-            core = waited.unwrap_or_else(PoisonError::into_inner).0;
+            core = self.shared.wait(core, Some(until.saturating_since(now)));
         }
         let remainder = core.close();
         drop(core);
-        self.shared.changed.notify_all();
+        self.shared.tell_waiting();
         self.shared.waker.wake();
         remainder
     }
@@ -276,8 +334,7 @@ impl Upload {
         let result = change(&mut core, now);
         let wake = core.wants_task(now);
         drop(core);
-        // What one track pushes may make room for another.
-        self.shared.changed.notify_all();
+        self.shared.tell_waiting();
         if wake {
             self.shared.waker.wake();
         }

@@ -1,13 +1,14 @@
 //! The task that sends: it carries out what the session decides, and tells it what became of it.
 //!
-//! One task a stream, whatever its connections. It is woken by whoever pushes what nobody has asked for, by its
-//! sockets, and by one timer.
+//! One task a stream, whatever its connections. It is woken by its sockets, by one timer, and by who pushes what it has
+//! to look at. A frame that is pushed while the socket takes it is sent there and then, by who pushes it: waking the task
+//! for each costs more than sending it (docs/decisions/0007).
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use hyper::body::{Body, Frame};
@@ -28,16 +29,7 @@ use crate::{Client, clock};
 /// Sends until it is told to end.
 pub(super) async fn run(shared: Arc<Shared>, client: Arc<Client>, listener: Arc<dyn Listener>) {
     let settings = Arc::new(shared.lock().settings.clone());
-    let mut task = Task {
-        shared,
-        client,
-        listener,
-        settings,
-        lines: Vec::new(),
-        setup: None,
-        set_up: false,
-        timer: None,
-    };
+    let mut task = Task { shared, client, listener, settings, setup: None, set_up: false, timer: None };
     poll_fn(|cx| task.poll(cx)).await;
 }
 
@@ -46,11 +38,52 @@ struct Task {
     client: Arc<Client>,
     listener: Arc<dyn Listener>,
     settings: Arc<Settings>,
-    lines: Vec<Line>,
     /// What is asked of the stream itself, once there is a connection.
     setup: Option<Boxed<Option<bool>>>,
     set_up: bool,
     timer: Option<(Monotonic, Pin<Box<Sleep>>)>,
+}
+
+/// They hold what is shared, and it holds them: they go with the task.
+impl Drop for Task {
+    fn drop(&mut self) {
+        let _gone = std::mem::take(&mut *self.shared.lines());
+    }
+}
+
+/// The connections of a session.
+#[derive(Default)]
+pub(super) struct Lines {
+    all: Vec<Line>,
+    /// Wakes the task, which is who sockets wake, whoever polls them.
+    waker: Option<Waker>,
+}
+
+impl std::fmt::Debug for Lines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.all.iter().map(|line| line.id)).finish()
+    }
+}
+
+impl Lines {
+    /// True when something has happened. The task alone opens connections: that needs its runtime.
+    fn poll(&mut self, shared: &Shared, cx: &mut Context<'_>) -> bool {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+        }
+        let busy = self.all.iter_mut().fold(false, |busy, line| line.poll(shared, cx) | busy);
+        self.all.retain(|line| !matches!(line.stage, Stage::Closed));
+        busy
+    }
+
+    /// Sends what has just been pushed, as far as sockets take it. True when something happened that the task has to
+    /// look at.
+    pub(super) fn send(&mut self, shared: &Shared) -> bool {
+        let Some(waker) = &self.waker else { return true };
+        let mut cx = Context::from_waker(waker);
+        let open = self.all.iter_mut().filter(|line| line.is_open());
+        open.fold(false, |busy, line| line.poll(shared, &mut cx) | busy)
+    }
 }
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -103,8 +136,8 @@ impl Task {
         loop {
             let Turn { actions, reports, deadline, closed } = self.shared.lock().turn(clock::monotonic());
             reports.into_iter().for_each(|report| self.listener.tell(report));
-            // Room may have come, or the end; without anybody who waits it costs nothing.
-            self.shared.changed.notify_all();
+            // Room may have come, or the end.
+            self.shared.tell_waiting();
             if closed {
                 return Poll::Ready(());
             }
@@ -112,7 +145,7 @@ impl Task {
             for action in actions {
                 match action {
                     Action::Open(opening) => self.open(opening),
-                    Action::Abort(id) => self.lines.retain(|line| line.id != id),
+                    Action::Abort(id) => self.shared.lines().all.retain(|line| line.id != id),
                 }
             }
             busy |= self.poll_lines(cx);
@@ -127,12 +160,11 @@ impl Task {
     }
 
     fn poll_lines(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut busy = false;
-        for line in &mut self.lines {
-            busy |= line.poll(&self.shared, cx);
-        }
-        self.lines.retain(|line| !matches!(line.stage, Stage::Closed));
-        if !self.set_up && self.setup.is_none() && self.lines.iter().any(Line::is_open) {
+        let mut lines = self.shared.lines();
+        let mut busy = lines.poll(&self.shared, cx);
+        let is_open = lines.all.iter().any(Line::is_open);
+        drop(lines);
+        if !self.set_up && self.setup.is_none() && is_open {
             self.setup = Some(Box::pin(set_up(Arc::clone(&self.client), Arc::clone(&self.settings))));
             busy = true;
         }
@@ -183,7 +215,7 @@ impl Task {
         let media_type = media_type(&self.shared);
         let opened =
             open(Arc::clone(&self.client), Arc::clone(&self.settings), opening.clone(), media_type, outgoing);
-        self.lines.push(Line { id: opening.link, stage: Stage::Opening(Box::pin(opened)) });
+        self.shared.lines().all.push(Line { id: opening.link, stage: Stage::Opening(Box::pin(opened)) });
     }
 }
 

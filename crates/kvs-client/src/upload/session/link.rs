@@ -45,6 +45,8 @@ pub(crate) struct Link {
     finish: Finish,
     /// It has asked, and there was nothing to send.
     hungry: bool,
+    /// It has asked, and only an ack makes room for more.
+    full: bool,
     last_pull: Monotonic,
     /// Bytes that it got then.
     last_piece: u64,
@@ -114,6 +116,7 @@ impl Link {
             sent: VecDeque::new(),
             finish: Finish::No,
             hungry: true,
+            full: false,
             last_pull: now,
             last_piece: 0,
             waiting: None,
@@ -160,7 +163,7 @@ impl Link {
 
     /// Something is to be asked for that was not there when it was asked last.
     pub(crate) fn wants_more(&self, buffer: &Buffer) -> bool {
-        if !self.open || !self.hungry {
+        if !self.open || !self.hungry || self.full {
             return false;
         }
         match self.cursor.entries {
@@ -187,7 +190,7 @@ impl Link {
         tally: &mut Tally,
         out: &mut Gather,
     ) -> Filled {
-        (self.last_pull, self.waiting) = (now, None);
+        (self.last_pull, self.waiting, self.full) = (now, None, false);
         let filled = loop {
             if out.remaining() >= PIECE {
                 break Filled::Data;
@@ -252,7 +255,8 @@ impl Link {
                 if leave || another {
                     return Some(Filled::Border);
                 }
-                if acks && !self.has_room() {
+                self.full = acks && !self.has_room();
+                if self.full {
                     return Some(Filled::Nothing);
                 }
                 let id = fragment.id;

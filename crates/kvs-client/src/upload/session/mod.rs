@@ -239,6 +239,12 @@ impl Session {
         }
     }
 
+    /// Fragments that the path has not begun, while there is one.
+    pub(crate) fn not_begun(&self, buffer: &Buffer) -> Option<usize> {
+        let link = self.current.and_then(|id| self.link(id)).filter(|link| link.open)?;
+        Some(buffer.count_from(link.next()))
+    }
+
     /// The service has said whether the stream keeps anything.
     pub(crate) fn learn_retention(&mut self, keeps: bool, buffer: &mut Buffer) {
         self.keeps = if keeps { Keeps::Fragments } else { Keeps::Nothing };

@@ -33,6 +33,32 @@ fn who_is_to_wait_waits_and_nothing_is_lost() {
 }
 
 #[test]
+fn who_can_wait_is_held_while_the_path_is_up_and_fills_the_buffer_while_it_is_not() {
+    let mut settings = settings();
+    settings.capacity.bytes = 40 << 20;
+    let mut world = World::new(settings);
+    world.rate = Some(100_000);
+    let video = world.video();
+    world.film(video, SECOND, 10, FRAME);
+    let fill = |world: &mut World| loop {
+        if world.push(video, true, 500_000).is_err() {
+            return world.core.stats(world.now).bytes_held;
+        }
+        // Fragments begin no more often.
+        world.pass(millis(200));
+    };
+    let held = fill(&mut world);
+    assert!((16 << 20..21 << 20).contains(&held), "{held}");
+    world.at(world.since_start(), Fault::Refuse(Recovery::BackOff, 20));
+    world.pass(millis(10));
+    let held = fill(&mut world);
+    assert!(held > 39 << 20, "{held}");
+    world.rate = None;
+    world.drain(SECOND * 100);
+    world.assert_all_stored_in_order();
+}
+
+#[test]
 fn the_oldest_whole_fragments_go_and_what_is_stored_can_be_decoded() {
     for (capacity, rate) in
         [(200_000, None), (200_000, Some(5_000)), (100_000, Some(4_000)), (100_000, Some(1_000))]
