@@ -24,6 +24,21 @@ async fn a_stream_is_made_and_everything_is_persisted_once() {
     assert!(scene.stop(Duration::from_secs(10)).await.is_empty());
 }
 
+/// One thread only, which waits for nothing between the push and the look: no task has run.
+#[tokio::test]
+async fn who_pushes_a_frame_has_sent_it() {
+    let mut scene = Scene::new().await;
+    scene.push(1_000).unwrap();
+    scene.told.until("an ack", |told| (!told.acks().is_empty()).then_some(())).await;
+    for sent in 1..9 {
+        assert_eq!(scene.stats().frames_sent, sent);
+        scene.push(1_000).unwrap();
+    }
+    assert_eq!(scene.stats().frames_sent, 9);
+    scene.drain().await;
+    assert_eq!(scene.assert_all_stored().await, 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backlog_goes_out_as_it_is() {
     let mut scene = Scene::new().await;
