@@ -112,7 +112,7 @@ pub(crate) const fn class(kind: FailureKind) -> gst::ResourceError {
     match kind {
         FailureKind::Settings => gst::ResourceError::Settings,
         FailureKind::NoCredentials | FailureKind::Refused => gst::ResourceError::NotAuthorized,
-        FailureKind::NoStream => gst::ResourceError::NotFound,
+        FailureKind::NoStream | FailureKind::Empty => gst::ResourceError::NotFound,
         FailureKind::StartupTimeout => gst::ResourceError::Write,
         FailureKind::Full => gst::ResourceError::NoSpaceLeft,
     }
@@ -126,7 +126,7 @@ pub(crate) const fn status(kind: FailureKind) -> u64 {
         // STATUS_SERVICE_CALL_NOT_AUTHORIZED_ERROR
         FailureKind::NoCredentials | FailureKind::Refused => 0x5200_0010,
         // STATUS_SERVICE_CALL_RESOURCE_NOT_FOUND_ERROR
-        FailureKind::NoStream => 0x5200_0017,
+        FailureKind::NoStream | FailureKind::Empty => 0x5200_0017,
         // STATUS_DESCRIBE_STREAM_CALL_FAILED, which it is when nobody answers at the start.
         FailureKind::StartupTimeout => 0x5200_0011,
         // STATUS_STORE_OUT_OF_MEMORY

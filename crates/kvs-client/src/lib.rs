@@ -1,9 +1,12 @@
-//! A client of Kinesis Video Streams: credentials, endpoints, control calls, and the upload of a stream.
+//! A client of Kinesis Video Streams: credentials, endpoints, control calls, streams that are sent and streams that
+//! are read.
 //!
 //! | module | what it knows |
 //! |---|---|
 //! | [`client`] | one service as one user sees it: credentials, endpoints and calls, shared by who uses the same |
 //! | [`upload`] | one stream that is being sent: frames in, fragments out, until they are persisted |
+//! | [`download`] | one stream that is being read: live, from the archive, and from the one into the other |
+//! | [`report`] | what both of them tell alike |
 //! | [`clock`] | the one place that reads the time |
 //!
 //! # A camera is sent to a stream
@@ -45,8 +48,11 @@
 //! # Ok(()) }
 //! ```
 
+pub(crate) mod backoff;
 pub mod client;
 pub mod clock;
+pub mod download;
+pub mod report;
 pub mod upload;
 
 pub use client::{Client, ClientSettings};

@@ -3,7 +3,6 @@
 //! Streaming threads push frames; nothing that they call waits for the network. A task sends what is waiting, hears
 //! the acks, and tells a [`Listener`] what happened.
 
-mod backoff;
 mod buffer;
 mod core;
 mod intake;

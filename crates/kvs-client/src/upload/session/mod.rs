@@ -24,7 +24,6 @@ use kvs_media::time::{Monotonic, Timecode, TimecodeScale, Utc};
 use kvs_wire::limits::{PUT_MEDIA_CALLS_PER_SECOND, PUT_MEDIA_ROTATION};
 use kvs_wire::{Ack, AckEvent, ErrorId, FragmentTimecodeType, Reaction, Recovery, Refusals, Verdict};
 
-use super::backoff::Backoff;
 use super::buffer::{Buffer, Fragment, FragmentId};
 use super::recut;
 use super::report::{
@@ -32,6 +31,7 @@ use super::report::{
 };
 use super::settings::Settings;
 use super::wire::Gather;
+use crate::backoff::Backoff;
 
 /// Where something is due, nothing may happen for so long; twice as long after each time that it was too long.
 const PATIENCE: Duration = Duration::from_secs(10);
