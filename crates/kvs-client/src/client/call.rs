@@ -1,4 +1,4 @@
-//! A call of the control plane: bounded, signed by who is known now, and made again once when that was the fault.
+//! A call by the SDK: bounded, signed by who is known now, and made again once when that was the fault.
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -42,9 +42,23 @@ impl Client {
     {
         let control = self.control(operation).await?;
         let signed_by = |credentials: Credentials| Builder::new().credentials_provider(credentials);
-        let read = |error| read_error(operation, &control.place, error);
+        self.signed(operation, &control.place, |credentials| call(&control.sdk, signed_by(credentials))).await
+    }
+
+    /// The same, for any of the SDK's clients.
+    pub(super) async fn signed<T, E, F>(
+        &self,
+        operation: Operation,
+        place: &str,
+        call: impl Fn(Credentials) -> F,
+    ) -> Result<T, CallError>
+    where
+        E: Error + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        let read = |error| read_error(operation, place, error);
         let (first, offset) = (self.credentials(false).await?, self.context.clock.offset());
-        let error = match call(&control.sdk, signed_by(first.clone())).await {
+        let error = match call(first.clone()).await {
             Ok(answer) => return Ok(answer),
             Err(error) => read(error),
         };
@@ -57,7 +71,7 @@ impl Client {
         if !clock_set && second == first {
             return Err(error);
         }
-        call(&control.sdk, signed_by(second)).await.map_err(read)
+        call(second).await.map_err(read)
     }
 
     async fn control(&self, operation: Operation) -> Result<&ControlPlane, CallError> {
@@ -138,7 +152,7 @@ pub(super) fn of_context(operation: Operation, error: ContextError) -> CallError
 
 /// Takes the time of every answer.
 #[derive(Debug)]
-struct Clocked(ServiceClock);
+pub(super) struct Clocked(pub(super) ServiceClock);
 
 impl Intercept for Clocked {
     fn name(&self) -> &'static str {
@@ -160,7 +174,7 @@ impl Intercept for Clocked {
 
 /// Puts a name before the SDK's own. It is not signed.
 #[derive(Debug)]
-struct UserAgent(String);
+pub(super) struct UserAgent(pub(super) String);
 
 impl Intercept for UserAgent {
     fn name(&self) -> &'static str {

@@ -1,5 +1,6 @@
 //! One service as one user sees it.
 
+mod archive;
 mod call;
 mod context;
 mod control;
@@ -8,6 +9,7 @@ mod dial;
 mod endpoints;
 mod environment;
 mod error;
+mod get_media;
 mod put_media;
 mod region;
 mod service_clock;
@@ -16,10 +18,12 @@ mod shared;
 mod tls;
 mod url;
 
+pub use archive::{FragmentPage, ListedFragment};
 pub use control::{NewStream, StreamDescription, StreamStatus};
 pub use credentials::CredentialsError;
 pub use environment::Environment;
 pub use error::{CallError, SettingsError};
+pub use get_media::{Media, OpenMedia};
 pub use put_media::{Acks, Connection, ConnectionError, OpenPutMedia, PutMediaRequest};
 pub use region::RegionConflict;
 pub use settings::{ClientSettings, CredentialsFrom, IotSettings, Secret, StaticKeys};
@@ -32,10 +36,12 @@ use aws_credential_types::Credentials;
 use kvs_media::time::Utc;
 use tokio::sync::OnceCell;
 
+use archive::ArchivePlane;
 use call::ControlPlane;
 use context::Context;
 use credentials::{KeptCredentials, Source};
 use endpoints::DataEndpoints;
+use get_media::MediaPlane;
 
 /// One service as one user sees it: credentials, endpoints, calls.
 #[derive(Debug)]
@@ -43,6 +49,8 @@ pub struct Client {
     context: Context,
     credentials: KeptCredentials,
     control: OnceCell<ControlPlane>,
+    media: OnceCell<MediaPlane>,
+    archive: OnceCell<ArchivePlane>,
     endpoints: Arc<DataEndpoints>,
 }
 
@@ -60,7 +68,14 @@ impl Client {
     fn with(settings: ClientSettings, environment: Environment, endpoints: Arc<DataEndpoints>) -> Arc<Self> {
         let credentials = KeptCredentials::of(Source::of(&settings));
         let context = Context::new(settings, environment);
-        Arc::new(Self { context, credentials, control: OnceCell::new(), endpoints })
+        Arc::new(Self {
+            context,
+            credentials,
+            control: OnceCell::new(),
+            media: OnceCell::new(),
+            archive: OnceCell::new(),
+            endpoints,
+        })
     }
 
     /// What it was made from.

@@ -73,6 +73,12 @@ pub struct Connection<B: Body + 'static>(Pin<Box<http1::Connection<TokioIo<Strea
 #[error("the connection: {0}")]
 pub struct ConnectionError(String);
 
+impl ConnectionError {
+    pub(super) const fn new(cause: String) -> Self {
+        Self(cause)
+    }
+}
+
 impl From<hyper::Error> for ConnectionError {
     fn from(error: hyper::Error) -> Self {
         Self(causes(&error))

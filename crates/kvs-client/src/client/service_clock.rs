@@ -51,7 +51,7 @@ impl TimeSource for ServiceClock {
 }
 
 /// An HTTP date (RFC 9110 5.6.7).
-fn read_date(text: &str) -> Option<Utc> {
+pub(crate) fn read_date(text: &str) -> Option<Utc> {
     utc(DateTime::from_str(text, DateTimeFormat::HttpDate).ok()?)
 }
 

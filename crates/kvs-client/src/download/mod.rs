@@ -3,9 +3,14 @@
 //! A task fetches ahead, within a bound; a streaming thread takes what has come by a call that may wait. What is
 //! handed out comes once and in order, whatever breaks on the way.
 
+mod chunk;
+mod entry;
 mod item;
+mod listing;
+mod order;
 mod queue;
 mod report;
+mod session;
 mod settings;
 mod stats;
 mod task;

@@ -1,0 +1,321 @@
+//! What is recorded in a range: lists, a window of time after another.
+//!
+//! A list is in no order, not even across its pages. So a window is known when all of its pages are, and only then is
+//! it sorted; the windows follow the density of what is recorded, so that few calls list much, and none lists too much.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use kvs_media::time::Utc;
+use kvs_wire::limits::{FRAGMENT_DURATION, LIST_FRAGMENTS_RESULTS};
+use kvs_wire::{FragmentNumber, FragmentSelector, FragmentSelectorType, TimestampRange};
+
+use super::item::{Bounds, Span};
+use super::order::GAP;
+use crate::client::{FragmentPage, ListedFragment};
+
+/// The first window: 300 fragments of two seconds.
+const FIRST: Duration = Duration::from_secs(600);
+/// A window with more rows than this is listed again in parts.
+const MOST_ROWS: usize = 5 * LIST_FRAGMENTS_RESULTS;
+/// Pages of one window, empty ones too.
+const MOST_PAGES: usize = 64;
+/// Later than any recording, and within what times can be: the year 2200.
+pub(super) const FAR: Utc = Utc::from_nanos(7_258_118_400_000_000_000);
+
+/// A call for a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ask {
+    pub(super) selector: FragmentSelector,
+    pub(super) token: Option<String>,
+}
+
+/// When a fragment begins, by the clock that counts.
+pub(super) const fn time_of(row: &ListedFragment, timeline: FragmentSelectorType) -> Utc {
+    match timeline {
+        FragmentSelectorType::ProducerTimestamp => row.producer,
+        FragmentSelectorType::ServerTimestamp => row.server,
+    }
+}
+
+/// The time of its last frame.
+pub(super) fn end_of(row: &ListedFragment, timeline: FragmentSelectorType) -> Utc {
+    let begin = time_of(row, timeline);
+    begin.checked_add(row.length).unwrap_or(begin)
+}
+
+/// One window, until all of its pages have come.
+#[derive(Debug)]
+struct Window {
+    timeline: FragmentSelectorType,
+    from: Utc,
+    to: Utc,
+    rows: Vec<ListedFragment>,
+    token: Option<String>,
+    pages: usize,
+}
+
+/// What a page means for a window.
+enum Gathered {
+    More,
+    TooMany,
+    All(Vec<ListedFragment>),
+}
+
+impl Window {
+    const fn new(timeline: FragmentSelectorType, from: Utc, to: Utc) -> Self {
+        Self { timeline, from, to, rows: Vec::new(), token: None, pages: 0 }
+    }
+
+    fn ask(&self) -> Option<Ask> {
+        let range = TimestampRange::new(self.from, self.to).ok()?;
+        let selector = FragmentSelector { selector_type: self.timeline, range };
+        Some(Ask { selector, token: self.token.clone() })
+    }
+
+    fn take(&mut self, page: FragmentPage) -> Gathered {
+        self.rows.extend(page.fragments);
+        self.token = page.next_token;
+        self.pages = self.pages.saturating_add(1);
+        if self.rows.len() > MOST_ROWS || (self.token.is_some() && self.pages >= MOST_PAGES) {
+            return Gathered::TooMany;
+        }
+        if self.token.is_some() {
+            return Gathered::More;
+        }
+        Gathered::All(sorted(std::mem::take(&mut self.rows), self.timeline))
+    }
+}
+
+/// In the order of their time; of fragments that begin at the same time for their producer the newest counts: it has
+/// sent them again.
+fn sorted(mut rows: Vec<ListedFragment>, timeline: FragmentSelectorType) -> Vec<ListedFragment> {
+    let mut newest: HashMap<Utc, FragmentNumber> = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let known = newest.entry(row.producer).or_insert_with(|| row.number.clone());
+        if *known < row.number {
+            *known = row.number.clone();
+        }
+    }
+    rows.retain(|row| newest.get(&row.producer) == Some(&row.number));
+    rows.sort_unstable_by(|one, two| {
+        time_of(one, timeline).cmp(&time_of(two, timeline)).then_with(|| one.number.cmp(&two.number))
+    });
+    rows.dedup_by(|one, two| one.number == two.number);
+    rows
+}
+
+/// A range, window after window.
+#[derive(Debug)]
+pub(super) struct Windows {
+    timeline: FragmentSelectorType,
+    /// What is wanted begins here; what begins before, only when it covers this.
+    from: Utc,
+    to: Utc,
+    /// A fragment that ends up to so long before still covers it.
+    slack: Duration,
+    next: Option<Utc>,
+    span: Duration,
+    window: Option<Window>,
+    /// The last row that was handed out: windows share the instant at which they meet.
+    last: Option<(Utc, FragmentNumber)>,
+    /// Nothing that is wanted was handed out yet.
+    first: bool,
+}
+
+impl Windows {
+    pub(super) fn new(timeline: FragmentSelectorType, from: Utc, to: Option<Utc>, slack: Duration) -> Self {
+        let to = to.unwrap_or(FAR).max(from);
+        let start = from.checked_sub(FRAGMENT_DURATION).unwrap_or(from);
+        Self {
+            timeline,
+            from,
+            to,
+            slack,
+            next: Some(start),
+            span: FIRST,
+            window: None,
+            last: None,
+            first: true,
+        }
+    }
+
+    /// Whether all of it was listed.
+    pub(super) const fn is_done(&self) -> bool {
+        self.next.is_none()
+    }
+
+    /// The next call; `None` when all was listed. `now` by the service's clock: what lies ahead is one window.
+    pub(super) fn ask(&mut self, now: Utc) -> Option<Ask> {
+        let start = self.next?;
+        if self.window.is_none() {
+            // The first one looks back by what the longest fragment lasts.
+            let span = self.span.max(FRAGMENT_DURATION * 2);
+            let end = start.checked_add(span).filter(|end| *end < self.to && *end < now).unwrap_or(self.to);
+            self.window = Some(Window::new(self.timeline, start, end));
+        }
+        self.window.as_ref()?.ask()
+    }
+
+    /// A page has come. All rows of a window, in their order, when that was the last one of it.
+    pub(super) fn take(&mut self, page: FragmentPage) -> Option<Vec<ListedFragment>> {
+        let window = self.window.as_mut()?;
+        let mut rows = match window.take(page) {
+            Gathered::More => return None,
+            Gathered::TooMany => {
+                let whole = window.to.since(window.from).unwrap_or_default();
+                let part = (whole / 8).min(self.span / 4);
+                if part < Duration::from_millis(10) {
+                    // So many fragments do not begin at one instant: what has come of them has to do.
+                    sorted(std::mem::take(&mut window.rows), self.timeline)
+                } else {
+                    (self.span, self.window) = (part, None);
+                    return None;
+                }
+            }
+            Gathered::All(rows) => rows,
+        };
+        let end = window.to;
+        self.window = None;
+        self.next = (end < self.to).then_some(end);
+        self.span = match rows.len() {
+            0 => self.span.saturating_mul(8),
+            1..=250 => self.span.saturating_mul(2),
+            251..=LIST_FRAGMENTS_RESULTS => self.span,
+            _ => self.span / 2,
+        };
+        if let Some((time, number)) = &self.last {
+            rows.retain(|row| (time_of(row, self.timeline), &row.number) > (*time, number));
+        }
+        if self.first {
+            // Of those that begin before, the last one may cover the beginning.
+            let before = rows.iter().take_while(|row| time_of(row, self.timeline) <= self.from).count();
+            let covers = |row: &ListedFragment| {
+                let end = end_of(row, self.timeline);
+                end.checked_add(self.slack).unwrap_or(end) >= self.from
+            };
+            let keep = before.checked_sub(1).filter(|last| rows.get(*last).is_some_and(covers));
+            rows.drain(..keep.unwrap_or(before));
+            self.first = end <= self.from;
+        }
+        if let Some(row) = rows.last() {
+            self.last = Some((time_of(row, self.timeline), row.number.clone()));
+        }
+        Some(rows)
+    }
+}
+
+/// What there is between two instants: the first, the last, and what lies between when that is wanted.
+#[derive(Debug)]
+pub(super) struct Survey {
+    timeline: FragmentSelectorType,
+    from: Utc,
+    to: Option<Utc>,
+    forward: Windows,
+    back: Option<Back>,
+    all: bool,
+    first: Option<Utc>,
+    end: Option<Utc>,
+    spans: Vec<Span>,
+}
+
+/// From the end, for the last fragment.
+#[derive(Debug)]
+struct Back {
+    to: Utc,
+    span: Duration,
+    window: Option<Window>,
+    found: bool,
+}
+
+impl Survey {
+    pub(super) fn new(timeline: FragmentSelectorType, from: Utc, to: Option<Utc>, all: bool) -> Self {
+        let forward = Windows::new(timeline, from, to, Duration::ZERO);
+        Self { timeline, from, to, forward, back: None, all, first: None, end: None, spans: Vec::new() }
+    }
+
+    /// The next call; `None` when all is known.
+    pub(super) fn ask(&mut self, now: Utc) -> Option<Ask> {
+        if self.first.is_none() || self.all {
+            return self.forward.ask(now);
+        }
+        if self.forward.is_done() {
+            return None;
+        }
+        let (first, to) = (self.first?, self.to.unwrap_or(FAR));
+        let back = self.back.get_or_insert(Back { to, span: FIRST, window: None, found: false });
+        if back.window.is_none() {
+            if back.found || back.to <= first {
+                return None;
+            }
+            // What lies ahead of now is one window.
+            let near = if back.to > now { now } else { back.to };
+            let from = near.checked_sub(back.span).unwrap_or(first).max(first).min(back.to);
+            back.window = Some(Window::new(self.timeline, from, back.to));
+        }
+        back.window.as_ref()?.ask()
+    }
+
+    /// A page has come. What begins the range, when it has brought that.
+    pub(super) fn take(&mut self, page: FragmentPage) -> Option<Vec<ListedFragment>> {
+        if self.first.is_none() || self.all {
+            let rows = self.forward.take(page)?;
+            self.note(&rows);
+            return Some(rows);
+        }
+        let back = self.back.as_mut()?;
+        let window = back.window.as_mut()?;
+        let from = window.from;
+        match window.take(page) {
+            Gathered::More => {}
+            // Those that are wanted are the last ones.
+            Gathered::TooMany if back.span > Duration::from_millis(10) => {
+                (back.span, back.window) = (back.span / 8, None);
+            }
+            Gathered::TooMany => back.to = from.min(back.to),
+            Gathered::All(rows) => {
+                let last = rows.iter().map(|row| end_of(row, self.timeline)).max();
+                self.end = self.end.max(last);
+                back.found = last.is_some();
+                (back.span, back.to, back.window) = (back.span.saturating_mul(8), from, None);
+            }
+        }
+        None
+    }
+
+    fn note(&mut self, rows: &[ListedFragment]) {
+        for row in rows {
+            let (from, to) = (time_of(row, self.timeline), end_of(row, self.timeline));
+            self.first.get_or_insert(from);
+            self.end = self.end.max(Some(to));
+            if !self.all {
+                continue;
+            }
+            match self.spans.last_mut() {
+                Some(span) if from.since(span.to).is_none_or(|silence| silence <= GAP) => {
+                    span.to = span.to.max(to);
+                }
+                _ => self.spans.push(Span { from, to }),
+            }
+        }
+    }
+
+    /// Whether all is known.
+    pub(super) fn is_done(&self) -> bool {
+        let found = |back: &Back| back.found || self.first.is_some_and(|first| back.to <= first);
+        self.forward.is_done() || (!self.all && self.back.as_ref().is_some_and(found))
+    }
+
+    /// What was found, if anything was, and where the lists stand.
+    pub(super) fn into_parts(self) -> (Option<Bounds>, Windows) {
+        let (from, to) = (self.from, self.to.unwrap_or(FAR));
+        let inside = |time: Utc| time.max(from).min(to);
+        let span = |span: &Span| Span { from: inside(span.from), to: inside(span.to) };
+        let bounds = self.first.zip(self.end).map(|(first, end)| Bounds {
+            first: inside(first),
+            end: inside(end).max(inside(first)),
+            spans: self.spans.iter().map(span).collect(),
+        });
+        (bounds, self.forward)
+    }
+}

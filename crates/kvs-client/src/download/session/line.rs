@@ -1,0 +1,53 @@
+//! One call, as the session sees it.
+
+use kvs_media::time::{Monotonic, Utc};
+use kvs_wire::Recovery;
+
+use super::super::report::FailureKind;
+
+/// The name of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(in super::super) struct CallId(pub(in super::super) u64);
+
+/// The time, by the clock that never steps and by the service's as far as that is known.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Now {
+    pub(in super::super) clock: Monotonic,
+    pub(in super::super) utc: Utc,
+}
+
+/// A call that did not come about.
+#[derive(Clone, Debug)]
+pub(in super::super) struct CallFailure {
+    /// What to do about it.
+    pub(in super::super) recovery: Recovery,
+    /// What it means when that is nothing.
+    pub(in super::super) kind: FailureKind,
+    /// For people.
+    pub(in super::super) message: String,
+    pub(in super::super) request_id: Option<String>,
+    /// Whoever signed it is known, and may not.
+    pub(in super::super) denied: bool,
+}
+
+/// A call for media.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) id: CallId,
+    /// The head of the answer has come.
+    pub(super) open: bool,
+    /// Fragments of it that have not come yet, where they are named.
+    pub(super) rows: usize,
+    /// So many were asked for.
+    pub(super) asked: usize,
+    /// Something has come.
+    pub(super) fresh: bool,
+    /// When something came last.
+    pub(super) life: Monotonic,
+}
+
+impl Line {
+    pub(super) const fn new(id: CallId, rows: usize, now: Monotonic) -> Self {
+        Self { id, open: false, rows, asked: rows, fresh: false, life: now }
+    }
+}
