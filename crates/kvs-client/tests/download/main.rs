@@ -15,5 +15,7 @@ mod running;
 #[path = "../upload/scene.rs"]
 mod scene;
 
+mod archive;
 mod live;
 mod reader;
+mod recording;
