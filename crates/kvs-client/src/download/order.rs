@@ -22,6 +22,10 @@ const RESENT: Duration = Duration::from_secs(300);
 /// Fragments that are remembered: five a second for that long.
 const REMEMBERED: usize = 1_500;
 
+/// Of so many of them it is remembered what was in them. When a producer goes, the service may take what has come for
+/// the whole fragment; when the producer comes back, it sends all of it.
+const KNOWN: usize = 16;
+
 /// Frames that may be missing where a fragment comes again, before those that follow are new.
 const AHEAD: usize = 64;
 
@@ -39,6 +43,8 @@ pub(super) enum By {
 pub(super) enum Verdict {
     /// It was handed out whole.
     Old,
+    /// So it was, but there may be more of it now.
+    Repeated,
     /// It was not, behind this silence.
     New(Option<Span>),
     /// Some of it was, or may have been.
@@ -53,10 +59,19 @@ pub(super) struct Order {
     whole: Option<FragmentNumber>,
     open: Option<Open>,
     cut: Option<Cut>,
-    /// When fragments that are whole begin, and when they came.
-    recent: VecDeque<(Utc, Utc)>,
+    /// Those that were whole, the newest last.
+    recent: VecDeque<Known>,
     /// The latest time in the last fragment.
     last: Option<Utc>,
+}
+
+/// One that was whole.
+#[derive(Debug)]
+struct Known {
+    producer: Utc,
+    server: Utc,
+    /// What was handed out of it, of the last ones.
+    given: Option<Times>,
 }
 
 /// The fragment that is coming.
@@ -66,6 +81,8 @@ struct Open {
     producer: Utc,
     server: Utc,
     verdict: Verdict,
+    /// What was handed out of one that began at the same time and has not come again.
+    before: Times,
     given: Times,
     last: Option<Utc>,
 }
@@ -121,38 +138,42 @@ impl Order {
     /// The numbers that were read mean nothing any more. When the last of them came.
     pub(super) fn forget(&mut self) -> Option<Utc> {
         (self.whole, self.open, self.cut) = (None, None, None);
-        self.recent.back().map(|(_, server)| *server)
+        self.recent.back().map(|known| known.server)
     }
 
     /// A fragment begins. What can no longer come is told.
     pub(super) fn begin(&mut self, head: &Head, by: By) -> (Verdict, Option<Lost>) {
         self.cut();
         let below = by == By::Number && self.whole.as_ref().is_some_and(|whole| head.number <= *whole);
-        let (mut verdict, mut lost) = (Verdict::Old, None);
-        if !below && !self.is_recent(head) {
-            let continues = self.cut.as_ref().is_some_and(|cut| cut.is_continued_by(head));
-            verdict = match (&mut self.cut, continues) {
-                (Some(cut), true) => {
-                    cut.resumed = true;
-                    Verdict::Resumed
-                }
-                (cut, _) => {
-                    lost = cut.take().filter(|cut| !cut.resumed).map(Cut::lost);
-                    let last = self.last.and_then(|last| Some((last, head.producer.since(last)?)));
-                    let gap = last.filter(|(_, silence)| *silence > GAP);
-                    Verdict::New(gap.map(|(from, _)| Span { from, to: head.producer }))
-                }
-            };
+        let (mut verdict, mut lost, mut before) = (Verdict::Old, None, Times::new());
+        match self.known(head).map(|known| known.given.clone()) {
+            _ if below => {}
+            Some(None) => {}
+            Some(Some(given)) => (verdict, before) = (Verdict::Repeated, given),
+            None => (verdict, lost) = self.unknown(head),
         }
         self.open = Some(Open {
             number: head.number.clone(),
             producer: head.producer,
             server: head.server,
             verdict: verdict.clone(),
+            before,
             given: Times::new(),
             last: None,
         });
         (verdict, lost)
+    }
+
+    /// One begins that was not whole before.
+    fn unknown(&mut self, head: &Head) -> (Verdict, Option<Lost>) {
+        if let Some(cut) = self.cut.as_mut().filter(|cut| cut.is_continued_by(head)) {
+            cut.resumed = true;
+            return (Verdict::Resumed, None);
+        }
+        let lost = self.cut.take().filter(|cut| !cut.resumed).map(Cut::lost);
+        let last = self.last.and_then(|last| Some((last, head.producer.since(last)?)));
+        let gap = last.filter(|(_, silence)| *silence > GAP);
+        (Verdict::New(gap.map(|(from, _)| Span { from, to: head.producer })), lost)
     }
 
     /// Whether a frame of the fragment that is coming is to be handed out.
@@ -162,8 +183,11 @@ impl Order {
             return false;
         }
         let given = open.given.entry(frame.track).or_default();
-        if open.verdict == Verdict::Resumed
-            && let Some(before) = self.cut.as_mut().and_then(|cut| cut.given.get_mut(&frame.track))
+        let before = match open.verdict {
+            Verdict::Resumed => self.cut.as_mut().and_then(|cut| cut.given.get_mut(&frame.track)),
+            _ => open.before.get_mut(&frame.track),
+        };
+        if let Some(before) = before
             && let Some(place) = before.iter().take(AHEAD).position(|time| *time == frame.time)
         {
             given.extend(before.drain(..=place));
@@ -188,18 +212,23 @@ impl Order {
         }
         let last = open.given.values().flatten().max().copied();
         self.last = last.or(Some(open.producer)).max(open.last);
-        if self.recent.len() == REMEMBERED {
-            self.recent.pop_front();
-        }
-        self.recent.push_back((open.producer, open.server));
+        self.remember(open);
         true
     }
 
     /// The fragment that is coming does not come to its end.
     pub(super) fn cut(&mut self) {
         let Some(mut open) = self.open.take() else { return };
-        if open.verdict == Verdict::Old {
-            return;
+        match open.verdict {
+            Verdict::Old => return,
+            // What there is of it now is known; it may come a third time.
+            Verdict::Repeated => {
+                for (track, times) in std::mem::take(&mut open.before) {
+                    open.given.entry(track).or_default().extend(times);
+                }
+                return self.remember(open);
+            }
+            _ => {}
         }
         let mut to = open.given.values().flatten().max().copied().unwrap_or(open.producer);
         if let Some(cut) = self.cut.take().filter(|_| open.verdict == Verdict::Resumed) {
@@ -218,12 +247,26 @@ impl Order {
         (self.open, self.cut) = (None, None);
     }
 
-    fn is_recent(&self, head: &Head) -> bool {
+    fn remember(&mut self, open: Open) {
+        if self.recent.len() == REMEMBERED {
+            self.recent.pop_front();
+        }
+        if let Some(place) = self.recent.len().checked_sub(KNOWN)
+            && let Some(known) = self.recent.get_mut(place)
+        {
+            known.given = None;
+        }
+        let Open { producer, server, given, .. } = open;
+        self.recent.push_back(Known { producer, server, given: Some(given) });
+    }
+
+    /// The last one that began at the same time for its producer, and not long ago.
+    fn known(&self, head: &Head) -> Option<&Known> {
         let near = |server: Utc| {
             let apart = i128::from(head.server.nanos()) - i128::from(server.nanos());
             apart.unsigned_abs() <= RESENT.as_nanos()
         };
-        self.recent.iter().any(|(producer, server)| *producer == head.producer && near(*server))
+        self.recent.iter().rev().find(|known| known.producer == head.producer && near(known.server))
     }
 }
 

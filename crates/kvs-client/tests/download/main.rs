@@ -14,6 +14,7 @@ mod path;
 mod running;
 #[path = "../upload/scene.rs"]
 mod scene;
+mod seam;
 
 mod archive;
 mod live;

@@ -36,6 +36,12 @@ pub(crate) struct Reader {
     pub(crate) slow: Duration,
 }
 
+/// Numbers in a row, as the first and the last of them.
+fn runs(numbers: &[u64]) -> Vec<(u64, u64)> {
+    let runs = numbers.chunk_by(|one, other| one + 1 == *other);
+    runs.map(|run| (run[0], run[run.len() - 1])).collect()
+}
+
 /// The settings of a download that is not the subject.
 pub(crate) fn settings(place: Place) -> Settings {
     Settings { settle: Duration::from_millis(1_500), ..Settings::new(STREAM.parse().unwrap(), place) }
@@ -73,7 +79,7 @@ impl Reader {
             assert!(
                 Instant::now() < deadline,
                 "never came: {what}; {:?}; {:#?}; {:#?}",
-                self.numbers(),
+                runs(&self.numbers()),
                 self.stats(),
                 self.told.all()
             );
@@ -108,7 +114,8 @@ impl Reader {
         let numbers = self.numbers();
         assert!(
             numbers.iter().copied().eq(from..to),
-            "{from}..{to} {numbers:?} {:#?} {:#?}",
+            "{from}..{to} {:?} {:#?} {:#?}",
+            runs(&numbers),
             self.stats(),
             self.told.all()
         );

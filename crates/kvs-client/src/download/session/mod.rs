@@ -81,6 +81,8 @@ pub(super) struct Session {
     follow: Option<Follow>,
     order: Order,
     entry: Option<Entry>,
+    /// A fragment that was handed out and comes again: it begins when there is more of it.
+    repeated: Option<Head>,
     /// A list that was asked for.
     listing: Option<CallId>,
     /// The answer that is being read.
@@ -94,6 +96,8 @@ pub(super) struct Session {
     last_live: Option<Monotonic>,
     renew_endpoint: bool,
     patience: Duration,
+    /// Refusals of who signed, since the last call that was not refused.
+    denials: u32,
     connected: bool,
     endpoint: String,
     /// When something new came last.
@@ -135,6 +139,7 @@ impl Session {
             follow,
             order: Order::default(),
             entry,
+            repeated: None,
             listing: None,
             current: None,
             ahead: None,
@@ -144,6 +149,7 @@ impl Session {
             last_live: None,
             renew_endpoint: false,
             patience: PATIENCE,
+            denials: 0,
             connected: false,
             endpoint: String::new(),
             last_news: None,
@@ -294,6 +300,7 @@ impl Session {
             return;
         }
         self.listing = None;
+        self.denials = 0;
         self.answered = Some(page.answered);
         self.backoff.succeed();
         self.take_page(page);
@@ -304,6 +311,7 @@ impl Session {
     pub(super) fn opened(&mut self, id: CallId, endpoint: &str, request_id: Option<String>, now: Now) {
         let Some(line) = self.line(id) else { return };
         (line.open, line.life) = (true, now.clock);
+        self.denials = 0;
         self.stats.connections += 1;
         if !self.connected {
             self.endpoint.clear();
@@ -330,17 +338,17 @@ impl Session {
         match recovery {
             Recovery::BackOff => self.renew_endpoint |= self.backoff.failures() >= 2,
             Recovery::NewEndpoint => self.renew_endpoint = true,
-            // New ones were tried; what is denied to them all the same is denied.
-            Recovery::NewCredentials if denied || !self.given => {
+            // New ones were tried, and once more: what is denied to them all the same is denied.
+            Recovery::NewCredentials if self.denials > 0 && (denied || !self.given) => {
                 return self.fail(Failure { kind: FailureKind::Refused, message, request_id });
             }
-            Recovery::NewCredentials => {}
+            Recovery::NewCredentials => self.denials += 1,
             Recovery::NoStream | Recovery::Fatal => {
                 let kind = if recovery == Recovery::NoStream { FailureKind::NoStream } else { kind };
                 return self.fail(Failure { kind, message, request_id });
             }
         }
-        let helpless = recovery == Recovery::NewCredentials;
+        let helpless = recovery == Recovery::NewCredentials && self.denials > 1;
         let wait = if helpless { self.backoff.fail_until_helped() } else { self.backoff.fail() };
         self.pause(wait, Some(message), request_id, now);
     }
@@ -360,6 +368,9 @@ impl Session {
             }
             Found::Frame(frame) => {
                 if self.order.takes(&frame) {
+                    if let Some(head) = self.repeated.take() {
+                        self.give_fragment(&head, None, true);
+                    }
                     self.backoff.succeed();
                     self.last_news = Some(now.clock);
                     self.give(Item::Frame(frame));
@@ -372,7 +383,9 @@ impl Session {
                 let length = self.order.length(end.last);
                 let is_new = self.order.end();
                 self.backoff.succeed();
-                if is_new {
+                if self.repeated.take().is_some() {
+                    self.stats.duplicates += 1;
+                } else if is_new {
                     self.stats.fragments += 1;
                     self.give(Item::Done(end));
                 }
@@ -481,12 +494,17 @@ impl Session {
             return self.finish();
         }
         let (verdict, lost) = self.order.begin(head, by);
+        self.repeated = None;
         if let Some(lost) = lost {
             self.lose(lost);
         }
         let (gap, resumed) = match verdict {
             Verdict::Old => {
                 self.stats.duplicates += 1;
+                return;
+            }
+            Verdict::Repeated => {
+                self.repeated = Some(head.clone());
                 return;
             }
             Verdict::New(gap) => (gap, false),
