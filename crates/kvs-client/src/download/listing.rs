@@ -59,7 +59,7 @@ struct Window {
 enum Gathered {
     More,
     TooMany,
-    All(Vec<ListedFragment>),
+    All,
 }
 
 impl Window {
@@ -83,13 +83,19 @@ impl Window {
         if self.token.is_some() {
             return Gathered::More;
         }
-        Gathered::All(sorted(std::mem::take(&mut self.rows), self.timeline))
+        Gathered::All
     }
 }
 
-/// In the order of their time; of fragments that begin at the same time for their producer the newest counts: it has
+/// What has settled, in the order of its time. Of fragments that begin at the same time for their producer the newest counts: it has
 /// sent them again.
-fn sorted(mut rows: Vec<ListedFragment>, timeline: FragmentSelectorType) -> Vec<ListedFragment> {
+fn sorted(
+    mut rows: Vec<ListedFragment>,
+    timeline: FragmentSelectorType,
+    settled: Option<Utc>,
+) -> Vec<ListedFragment> {
+    // First of all: what has not settled is not there, and takes nothing's place.
+    rows.retain(|row| settled.is_none_or(|settled| row.server <= settled));
     let mut newest: HashMap<Utc, FragmentNumber> = HashMap::with_capacity(rows.len());
     for row in &rows {
         let known = newest.entry(row.producer).or_insert_with(|| row.number.clone());
@@ -121,6 +127,8 @@ pub(super) struct Windows {
     last: Option<(Utc, FragmentNumber)>,
     /// Nothing that is wanted was handed out yet.
     first: bool,
+    /// The latest frame that was listed, settled or not.
+    latest: Option<Utc>,
 }
 
 impl Windows {
@@ -137,6 +145,7 @@ impl Windows {
             window: None,
             last: None,
             first: true,
+            latest: None,
         }
     }
 
@@ -157,25 +166,27 @@ impl Windows {
         self.window.as_ref()?.ask()
     }
 
-    /// A page has come. All rows of a window, in their order, when that was the last one of it.
-    pub(super) fn take(&mut self, page: FragmentPage) -> Option<Vec<ListedFragment>> {
+    /// A page has come. All rows of a window that came to the service before `settled`, in their order, when that was
+    /// the last page of it.
+    pub(super) fn take(&mut self, page: FragmentPage, settled: Option<Utc>) -> Option<Vec<ListedFragment>> {
         let window = self.window.as_mut()?;
-        let mut rows = match window.take(page) {
+        match window.take(page) {
             Gathered::More => return None,
             Gathered::TooMany => {
                 let whole = window.to.since(window.from).unwrap_or_default();
                 let part = (whole / 8).min(self.span / 4);
-                if part < Duration::from_millis(10) {
-                    // So many fragments do not begin at one instant: what has come of them has to do.
-                    sorted(std::mem::take(&mut window.rows), self.timeline)
-                } else {
+                // So many fragments do not begin at one instant: then what has come of them has to do.
+                if part >= Duration::from_millis(10) {
                     (self.span, self.window) = (part, None);
                     return None;
                 }
             }
-            Gathered::All(rows) => rows,
-        };
+            Gathered::All => {}
+        }
         let end = window.to;
+        let rows = std::mem::take(&mut window.rows);
+        self.latest = self.latest.max(rows.iter().map(|row| end_of(row, self.timeline)).max());
+        let mut rows = sorted(rows, self.timeline, settled);
         self.window = None;
         self.next = (end < self.to).then_some(end);
         self.span = match rows.len() {
@@ -257,9 +268,9 @@ impl Survey {
     }
 
     /// A page has come. What begins the range, when it has brought that.
-    pub(super) fn take(&mut self, page: FragmentPage) -> Option<Vec<ListedFragment>> {
+    pub(super) fn take(&mut self, page: FragmentPage, settled: Option<Utc>) -> Option<Vec<ListedFragment>> {
         if self.first.is_none() || self.all {
-            let rows = self.forward.take(page)?;
+            let rows = self.forward.take(page, settled)?;
             self.note(&rows);
             return Some(rows);
         }
@@ -273,8 +284,8 @@ impl Survey {
                 (back.span, back.window) = (back.span / 8, None);
             }
             Gathered::TooMany => back.to = from.min(back.to),
-            Gathered::All(rows) => {
-                let last = rows.iter().map(|row| end_of(row, self.timeline)).max();
+            Gathered::All => {
+                let last = window.rows.iter().map(|row| end_of(row, self.timeline)).max();
                 self.end = self.end.max(last);
                 back.found = last.is_some();
                 (back.span, back.to, back.window) = (back.span.saturating_mul(8), from, None);
@@ -311,7 +322,8 @@ impl Survey {
         let (from, to) = (self.from, self.to.unwrap_or(FAR));
         let inside = |time: Utc| time.max(from).min(to);
         let span = |span: &Span| Span { from: inside(span.from), to: inside(span.to) };
-        let bounds = self.first.zip(self.end).map(|(first, end)| Bounds {
+        let end = self.end.max(self.forward.latest);
+        let bounds = self.first.zip(end).map(|(first, end)| Bounds {
             first: inside(first),
             end: inside(end).max(inside(first)),
             spans: self.spans.iter().map(span).collect(),

@@ -14,6 +14,8 @@ mod session;
 mod settings;
 mod stats;
 mod task;
+#[cfg(test)]
+mod tests;
 
 pub use item::{Bounds, Fragment, FragmentEnd, Frame, Item, Lost, LostReason, Next, Span};
 pub use report::{ConnectionReport, ConnectionState, Failure, FailureKind, Listener, Report};

@@ -200,15 +200,16 @@ impl Order {
 
     /// The fragment that is coming is whole. False when it is old.
     pub(super) fn end(&mut self) -> bool {
-        let Some(open) = self.open.take() else { return false };
+        let Some(mut open) = self.open.take() else { return false };
         if self.whole.as_ref().is_none_or(|whole| *whole < open.number) {
             self.whole = Some(open.number.clone());
         }
         if open.verdict == Verdict::Old {
             return false;
         }
-        if self.cut.as_ref().is_some_and(|cut| cut.number == open.number || cut.producer == open.producer) {
-            self.cut = None;
+        let same = |cut: &mut Cut| cut.number == open.number || cut.producer == open.producer;
+        if let Some(cut) = self.cut.take_if(same) {
+            open.before = cut.given;
         }
         let last = open.given.values().flatten().max().copied();
         self.last = last.or(Some(open.producer)).max(open.last);
@@ -222,20 +223,13 @@ impl Order {
         match open.verdict {
             Verdict::Old => return,
             // What there is of it now is known; it may come a third time.
-            Verdict::Repeated => {
-                for (track, times) in std::mem::take(&mut open.before) {
-                    open.given.entry(track).or_default().extend(times);
-                }
-                return self.remember(open);
-            }
+            Verdict::Repeated => return self.remember(open),
             _ => {}
         }
         let mut to = open.given.values().flatten().max().copied().unwrap_or(open.producer);
         if let Some(cut) = self.cut.take().filter(|_| open.verdict == Verdict::Resumed) {
             to = to.max(cut.to);
-            for (track, times) in cut.given {
-                open.given.entry(track).or_default().extend(times);
-            }
+            append(&mut open.given, cut.given);
         }
         self.last = self.last.max(Some(to));
         let Open { number, producer, given, .. } = open;
@@ -256,7 +250,9 @@ impl Order {
         {
             known.given = None;
         }
-        let Open { producer, server, given, .. } = open;
+        let Open { producer, server, mut given, before, .. } = open;
+        // It may be shorter this time than it was before.
+        append(&mut given, before);
         self.recent.push_back(Known { producer, server, given: Some(given) });
     }
 
@@ -267,6 +263,12 @@ impl Order {
             apart.unsigned_abs() <= RESENT.as_nanos()
         };
         self.recent.iter().rev().find(|known| known.producer == head.producer && near(known.server))
+    }
+}
+
+fn append(times: &mut Times, others: Times) {
+    for (track, others) in others {
+        times.entry(track).or_default().extend(others);
     }
 }
 

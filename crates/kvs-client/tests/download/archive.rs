@@ -31,7 +31,7 @@ async fn a_range_is_read_in_order_and_ends() {
     let recording = Recording::of(30).await;
     let (client, settings) = of(&recording, range(recording.at(4_500), recording.at(20_500)));
     let mut reader = Reader::start(&client, settings);
-    reader.to_the_end().await;
+    reader.read_to_the_end().await;
     assert!(matches!(reader.end, Some(Next::End)), "{:?}", reader.end);
     // Whole fragments: the one that covers the beginning, and the one that begins before the end.
     reader.assert_all(40, 210);
@@ -54,7 +54,7 @@ async fn lists_in_no_order_change_nothing() {
     recording.fault(json!({ "what": "shuffle_lists" }));
     let (client, settings) = of(&recording, range(recording.begun, recording.at(100_000)));
     let mut reader = Reader::start(&client, settings);
-    reader.to_the_end().await;
+    reader.read_to_the_end().await;
     reader.assert_all(0, 600);
 }
 
@@ -91,7 +91,7 @@ async fn a_range_begins_at_the_key_frame_that_is_meant() {
         let (client, settings) =
             of(&recording, Range { begin, ..range(recording.begun, recording.at(100_000)) });
         let mut reader = Reader::start(&client, settings);
-        reader.to_the_end().await;
+        reader.read_to_the_end().await;
         reader.assert_all(first, 200);
         assert_eq!(
             (bounds(&reader).first, bounds(&reader).end),
@@ -109,7 +109,7 @@ async fn a_range_knows_its_gaps() {
     let (client, settings) =
         of(&recording, Range { spans: true, ..range(recording.begun, recording.at(10_000_000)) });
     let mut reader = Reader::start(&client, settings);
-    reader.to_the_end().await;
+    reader.read_to_the_end().await;
     reader.assert_all(0, 200);
     let spans: Vec<_> = bounds(&reader).spans.iter().map(|span| (span.from, span.to)).collect();
     let again = recording.at(3_610_000);
@@ -143,7 +143,7 @@ async fn nothing_in_the_range_is_one_clear_failure() {
     let recording = Recording::of(1).await;
     let (client, settings) = of(&recording, range(recording.at(50_000), recording.at(60_000)));
     let mut reader = Reader::start(&client, settings);
-    reader.to_the_end().await;
+    reader.read_to_the_end().await;
     let Some(Next::Failed(failure)) = &reader.end else { panic!("{:?}", reader.end) };
     assert_eq!(failure.kind, FailureKind::Empty);
     assert!(reader.items.is_empty());
@@ -155,7 +155,7 @@ async fn a_fragment_that_is_damaged_costs_itself_alone() {
     recording.damage(0.45);
     let (client, settings) = of(&recording, range(recording.begun, recording.at(100_000)));
     let mut reader = Reader::start(&client, settings);
-    reader.to_the_end().await;
+    reader.read_to_the_end().await;
     assert!(matches!(reader.end, Some(Next::End)), "{:?}", reader.end);
     let lost: Vec<_> = reader
         .items

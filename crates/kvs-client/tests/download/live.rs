@@ -83,7 +83,7 @@ async fn a_stream_that_is_not_there_is_one_clear_failure() {
     {
         let settings = kvs_client::download::Settings::new("nobody-s".parse().unwrap(), place);
         let mut reader = Reader::start(&recording.client(), settings);
-        reader.to_the_end().await;
+        reader.read_to_the_end().await;
         let Some(Next::Failed(failure)) = &reader.end else { panic!("{:?}", reader.end) };
         assert_eq!(failure.kind, FailureKind::NoStream);
         let told: Vec<_> =
@@ -102,7 +102,7 @@ async fn a_stream_that_vanishes_while_it_is_read_is_a_failure() {
     let described = service.ok(Operation::DescribeStream, json!({ "StreamName": STREAM })).await;
     let arn = &described["StreamInfo"]["StreamARN"];
     service.ok(Operation::DeleteStream, json!({ "StreamARN": arn })).await;
-    reader.to_the_end().await;
+    reader.read_to_the_end().await;
     let Some(Next::Failed(failure)) = &reader.end else { panic!("{:?}", reader.end) };
     assert_eq!(failure.kind, FailureKind::NoStream);
 }
@@ -117,7 +117,7 @@ async fn who_is_not_known_gets_one_clear_failure() {
     };
     let stranger = of(CredentialsFrom::Static(keys), recording.path.url());
     let mut reader = Reader::start(&stranger, follow(StartSelector::Now));
-    reader.to_the_end().await;
+    reader.read_to_the_end().await;
     let Some(Next::Failed(failure)) = &reader.end else { panic!("{:?}", reader.end) };
     assert_eq!(failure.kind, FailureKind::Refused);
     assert!(!format!("{failure:?}").contains("sEcReT"));

@@ -93,7 +93,7 @@ impl Reader {
     }
 
     /// Takes until the end.
-    pub(crate) async fn to_the_end(&mut self) {
+    pub(crate) async fn read_to_the_end(&mut self) {
         self.until("the end", |reader| reader.end.is_some()).await;
     }
 

@@ -186,7 +186,7 @@ async fn a_range_whose_end_is_still_to_come_is_waited_for() {
     .await;
     scene.film(150, 3_000).await;
     scene.drain().await;
-    reader.to_the_end().await;
+    reader.read_to_the_end().await;
     let numbers = reader.numbers();
     assert!(numbers.iter().copied().eq(0..numbers.len() as u64) && numbers.len() >= 200, "{numbers:?}");
     let begins = |item: &Item| match item {

@@ -80,14 +80,16 @@ impl Archive {
         if self.plan.len() >= LOW { None } else { self.windows.ask(now) }
     }
 
-    /// Plans what a window has. What has not settled is not the whole of it: it is followed later.
-    fn add(&mut self, rows: Vec<ListedFragment>, answered: Utc) {
+    /// When what is listed has settled, when some of the range may not have: what has not is followed later.
+    fn settled(&mut self, answered: Utc) -> Option<Utc> {
         let settled = answered.checked_sub(self.settle).unwrap_or(answered);
         self.tail |= self.range.to.is_none_or(|to| to > settled);
+        self.tail.then_some(settled)
+    }
+
+    /// Plans what a window has.
+    fn add(&mut self, rows: Vec<ListedFragment>) {
         for row in rows {
-            if self.tail && row.server > settled {
-                continue;
-            }
             if self.seam.as_ref().is_none_or(|seam| *seam < row.number) {
                 self.seam = Some(row.number.clone());
             }
@@ -102,24 +104,22 @@ impl Archive {
 
 impl Session {
     pub(super) fn take_page(&mut self, page: FragmentPage) {
-        let answered = page.answered;
         let Some(archive) = &mut self.archive else { return };
+        let settled = archive.settled(page.answered);
         if let Some(survey) = &mut self.survey {
-            if let Some(rows) = survey.take(page)
+            if let Some(rows) = survey.take(page, settled)
                 && archive.shares_survey()
             {
-                archive.add(rows, answered);
+                archive.add(rows);
             }
-        } else if let Some(rows) = archive.windows.take(page) {
-            archive.add(rows, answered);
+        } else if let Some(rows) = archive.windows.take(page, settled) {
+            archive.add(rows);
         }
     }
 
     /// What the range has is known.
     pub(super) fn surveyed(&mut self, survey: Survey) {
         let Some(archive) = &mut self.archive else { return };
-        // Whether more may come is found out with the list, also with an empty one.
-        archive.add(Vec::new(), self.answered.unwrap_or(Utc::EPOCH));
         let (bounds, windows) = survey.into_parts();
         if archive.shares_survey() {
             archive.windows = windows;

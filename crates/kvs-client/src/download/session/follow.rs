@@ -16,6 +16,12 @@ const TIP: Duration = Duration::from_secs(2);
 /// What lies in the past for so long does not come any more, where it was to be waited for.
 const LATE: Duration = Duration::from_secs(15);
 
+/// An answer that had nothing for so long had nothing to give: the service waits for three seconds (kvs-api 5.5).
+const WAITED: Duration = Duration::from_secs(2);
+
+/// So many answers in a row that had nothing mean the same, however short.
+const EMPTY: u32 = 4;
+
 /// So often is asked again for what cannot be read.
 const ATTEMPTS: u32 = 3;
 
@@ -31,12 +37,14 @@ pub(super) struct Follow {
     range: Option<Option<Utc>>,
     /// What could not be read, and how often.
     damage: Option<(Option<FragmentNumber>, u32)>,
+    /// Answers in a row that had nothing.
+    empty: u32,
 }
 
 impl Follow {
     /// `range`: it is the rest of a range, and this is where that ends.
     pub(super) const fn new(selector: StartSelector, range: Option<Option<Utc>>) -> Self {
-        Self { selector, range, damage: None }
+        Self { selector, range, damage: None, empty: 0 }
     }
 
     /// Nothing that is recorded is wanted.
@@ -99,12 +107,17 @@ impl Session {
         // What was cut is asked for again, and what is new as well: from behind what is whole.
         let cut = self.order.is_open();
         self.order.cut();
+        let Some(follow) = &mut self.follow else { return };
         if line.fresh {
+            follow.empty = 0;
             self.stats.reconnects += 1;
             return;
         }
+        follow.empty += 1;
+        // The service waits for a while before it says that nothing is there; others say so at once.
+        let idle = now.clock.saturating_since(line.since) >= WAITED || follow.empty >= EMPTY;
         self.not_before = self.not_before.max(now.clock.saturating_add(IDLE));
-        if cut {
+        if cut || !idle {
             return;
         }
         self.tell_tip();

@@ -42,12 +42,14 @@ pub(super) struct Line {
     pub(super) asked: usize,
     /// Something has come.
     pub(super) fresh: bool,
+    /// When the head of the answer came.
+    pub(super) since: Monotonic,
     /// When something came last.
     pub(super) life: Monotonic,
 }
 
 impl Line {
     pub(super) const fn new(id: CallId, rows: usize, now: Monotonic) -> Self {
-        Self { id, open: false, rows, asked: rows, fresh: false, life: now }
+        Self { id, open: false, rows, asked: rows, fresh: false, since: now, life: now }
     }
 }

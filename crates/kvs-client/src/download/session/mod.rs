@@ -310,7 +310,7 @@ impl Session {
     /// A call for media is answered.
     pub(super) fn opened(&mut self, id: CallId, endpoint: &str, request_id: Option<String>, now: Now) {
         let Some(line) = self.line(id) else { return };
-        (line.open, line.life) = (true, now.clock);
+        (line.open, line.since, line.life) = (true, now.clock, now.clock);
         self.denials = 0;
         self.stats.connections += 1;
         if !self.connected {

@@ -1,0 +1,130 @@
+//! Each frame comes once and in order, whatever goes wrong, and something is due as long as something is to come.
+
+use std::time::Duration;
+
+use kvs_wire::{FragmentSelectorType, StartSelector};
+
+use super::super::item::Item;
+use super::super::order::GAP;
+use super::super::queue::End;
+use super::super::report::Report;
+use super::super::settings::{Place, Range, Settings};
+use super::service::{Chance, LENGTH, SECOND, Service, utc};
+use super::world::{Weather, World};
+
+const STORM: Weather = Weather { refusals: 100, breaks: 8, stalls: 1, ends: 30, damage: 10, pauses: 5 };
+
+fn settings(place: Place) -> Settings {
+    Settings::new("front-door".parse().unwrap(), place)
+}
+
+/// A world in which 200 s were recorded and 100 s are to come; in the last of those nothing goes wrong.
+fn world(place: Place, seed: u64, breaks: u64, weather: Weather) -> World {
+    let mut chance = Chance(seed);
+    let service = Service::new(&mut chance, -200 * SECOND, 100 * SECOND, breaks);
+    let mut world = World::new(&settings(place), service, seed);
+    world.weather = weather;
+    world
+}
+
+fn storm_and_calm(mut world: World) -> World {
+    world.play(100 * SECOND);
+    world.weather = Weather::default();
+    world.play(180 * SECOND);
+    world
+}
+
+#[test]
+fn a_stream_is_followed_from_its_beginning_through_any_weather() {
+    for seed in 0..60 {
+        let world = storm_and_calm(world(Place::Follow(StartSelector::Earliest), seed, 60, STORM));
+        world.assert_all(0, world.service.frames());
+        assert_eq!(world.items.iter().filter(|item| matches!(item, Item::Tip)).count(), 1, "{seed}");
+    }
+}
+
+#[test]
+fn a_range_goes_over_into_what_comes_through_any_weather() {
+    for seed in 0..60 {
+        for timeline in [FragmentSelectorType::ProducerTimestamp, FragmentSelectorType::ServerTimestamp] {
+            let range = Range { timeline, ..Range::since(utc(-1_000 * SECOND)) };
+            let world = storm_and_calm(world(Place::Range(range), seed, 60, STORM));
+            world.assert_all(0, world.service.frames());
+            assert!(matches!(world.items.first(), Some(Item::Range(_))), "{seed}");
+            assert_eq!(world.items.iter().filter(|item| matches!(item, Item::Tip)).count(), 1, "{seed}");
+        }
+    }
+}
+
+#[test]
+fn a_range_begins_and_ends_where_it_should_through_any_weather() {
+    for seed in 0..40 {
+        // From the middle of the 25th fragment to the middle of the 60th.
+        let (from, to) = (-200 * SECOND + 25 * LENGTH + SECOND, -200 * SECOND + 60 * LENGTH + SECOND);
+        let range = Range { to: Some(utc(to)), ..Range::since(utc(from)) };
+        let world = storm_and_calm(world(Place::Range(range), seed, 0, STORM));
+        world.assert_all(250, 610);
+        assert!(matches!(world.session.end(), Some(End::Range)), "{seed}");
+        let Some(Item::Range(bounds)) = world.items.first() else { panic!("{seed}") };
+        assert_eq!((bounds.first, bounds.end), (utc(from), utc(to)), "{seed}");
+    }
+}
+
+#[test]
+fn a_range_whose_end_is_to_come_ends_there_through_any_weather() {
+    for seed in 0..40 {
+        let to = -200 * SECOND + 120 * LENGTH + SECOND;
+        let range = Range { to: Some(utc(to)), ..Range::since(utc(-1_000 * SECOND)) };
+        let world = storm_and_calm(world(Place::Range(range), seed, 0, STORM));
+        world.assert_all(0, 1_210);
+        assert!(matches!(world.session.end(), Some(End::Range)), "{seed}");
+    }
+}
+
+#[test]
+fn in_fine_weather_nothing_is_asked_for_twice() {
+    let mut world = world(Place::Range(Range::since(utc(-1_000 * SECOND))), 1, 0, Weather::default());
+    world.play(60 * SECOND);
+    let stats = world.session.stats;
+    // A hundred fragments: batches of 4, 8, 16, 32 and the rest, and one answer that is followed.
+    assert!(stats.connections <= 7 && stats.lists <= 20, "{stats:#?}");
+    assert_eq!((stats.duplicates, stats.duplicate_frames, stats.reconnects), (0, 0, 0), "{stats:#?}");
+}
+
+#[test]
+fn a_stream_that_pauses_costs_a_call_every_three_seconds_and_goes_on_within_two() {
+    let mut chance = Chance(3);
+    // Nothing comes from 0 to 600 s.
+    let mut service = Service::new(&mut chance, -20 * SECOND, 0, 0);
+    let mut later = Service::new(&mut chance, 600 * SECOND, 620 * SECOND, 0);
+    for (place, recorded) in later.recorded.iter_mut().enumerate() {
+        let sequence = 50_000 + u64::try_from(place).unwrap();
+        recorded.number = kvs_wire::FragmentNumber::make(sequence, utc(recorded.server), 1).unwrap();
+    }
+    service.recorded.append(&mut later.recorded);
+    let mut world = World::new(&settings(Place::Follow(StartSelector::Earliest)), service, 3);
+    world.play(600 * SECOND);
+    let calls = world.opened.len();
+    assert!((100..=220).contains(&calls), "{calls}");
+    let no_data =
+        |report: &&Report| matches!(report, Report::NoData { since } if *since > Duration::from_secs(590));
+    assert!(world.reports.iter().any(|report| no_data(&report)));
+    let before = world.given().len();
+    world.play(602 * SECOND);
+    assert!(world.given().len() > before, "nothing came within two seconds");
+    let gap = world.items.iter().find_map(|item| match item {
+        Item::Fragment(fragment) => fragment.gap,
+        _ => None,
+    });
+    assert!(gap.unwrap().to.since(gap.unwrap().from).unwrap() > GAP);
+}
+
+#[test]
+fn calls_keep_their_distance_when_every_answer_ends_at_once() {
+    let weather = Weather { ends: 1_000, ..Weather::default() };
+    let mut world = world(Place::Follow(StartSelector::Earliest), 5, 0, weather);
+    world.play(30 * SECOND);
+    for window in world.opened.windows(6) {
+        assert!(window[5] - window[0] >= SECOND, "{window:?}");
+    }
+}
