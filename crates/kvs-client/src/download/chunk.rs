@@ -378,3 +378,252 @@ impl Chunks {
         self.chunk = Chunk::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kvs_media::fragment::Filler;
+    use kvs_media::mkv::{Info, Sizes, Tag, Writer, write_tags};
+    use kvs_media::{Track, TrackKind, TrackNumber};
+    use kvs_wire::tags::ChunkTag;
+    use proptest::prelude::*;
+
+    const MOST: Most = Most { frames: 100, bytes: 1 << 20 };
+    const BASE: i64 = 1_795_145_031_000;
+
+    fn number(sequence: u64) -> FragmentNumber {
+        FragmentNumber::make(sequence, Utc::from_millis(BASE).unwrap(), 7).unwrap()
+    }
+
+    fn group(tags: &[ChunkTag]) -> Bytes {
+        let pairs = tags.iter().map(|tag| SimpleTag::text(tag.name(), tag.to_string())).collect();
+        write_tags(&[Tag { pairs, ..Tag::default() }], Sizes::FourBytes)
+    }
+
+    fn tracks() -> [Track; 2] {
+        [
+            Track::new(TrackNumber(1), TrackKind::Video, "V_VP8"),
+            Track::new(TrackNumber(2), TrackKind::Audio, "A_OPUS"),
+        ]
+    }
+
+    /// A chunk whose cluster has a timecode, and whose producer time is `millis`; of so many frames, 40 ticks apart.
+    fn chunk(sequence: u64, info: &Info, timecode: i64, millis: i64, frames: i64, live: bool) -> Vec<u8> {
+        let (mut writer, header) = Writer::new(info, &tracks()).unwrap();
+        let mut out = header.to_vec();
+        out.extend(writer.tags(&[Tag::text("plate", "ZH 1234")]));
+        let time = |millis| Utc::from_millis(millis).unwrap();
+        out.extend(group(&ChunkTag::leading(number(sequence), time(BASE), time(millis))));
+        out.extend_from_slice(&writer.cluster(Timecode::from_ticks(timecode)).unwrap());
+        for frame in 0..frames {
+            let at = Timecode::from_ticks(timecode + 40 * frame);
+            let block =
+                kvs_media::mkv::Block { key: frame == 0, ..kvs_media::mkv::Block::new(TrackNumber(1), at) };
+            out.extend_from_slice(&writer.frame(block, 5).unwrap());
+            out.extend(b"frame");
+        }
+        if live {
+            out.extend(group(&ChunkTag::trailing(910, (&number(sequence)).into())));
+        }
+        out
+    }
+
+    fn simple(sequence: u64, live: bool) -> Vec<u8> {
+        chunk(sequence, &Info::default(), BASE, BASE, 3, live)
+    }
+
+    fn read(source: Source, bytes: &[u8], piece: usize) -> Vec<Found> {
+        let (mut chunks, mut found) = (Chunks::with(source, Limits::default(), MOST), Vec::new());
+        for piece in bytes.chunks(piece) {
+            let mut piece = Bytes::copy_from_slice(piece);
+            while let Some(next) = chunks.read(&mut piece) {
+                found.push(next);
+            }
+        }
+        while let Some(next) = chunks.finish() {
+            found.push(next);
+        }
+        found
+    }
+
+    fn times(found: &[Found]) -> Vec<i64> {
+        let time =
+            |found: &Found| if let Found::Frame(frame) = found { Some(frame.time.nanos()) } else { None };
+        found.iter().filter_map(time).collect()
+    }
+
+    #[test]
+    fn a_fragment_is_told_with_its_tags_and_its_end() {
+        let found = read(Source::Live, &simple(1, true), usize::MAX);
+        let Found::Begin(head) = &found[0] else { panic!("{found:#?}") };
+        assert_eq!((&head.number, head.producer.millis()), (&number(1), BASE));
+        assert_eq!(head.tags, [SimpleTag::text("plate", "ZH 1234")]);
+        assert_eq!(head.header.tracks.len(), 2);
+        let Found::End(end) = &found[4] else { panic!("{found:#?}") };
+        assert_eq!((end.behind_now, end.last.millis()), (Some(Duration::from_millis(910)), BASE + 80));
+        assert_eq!((end.token.clone(), &end.tags), (Some((&number(1)).into()), &head.tags));
+        assert_eq!(found.len(), 5);
+    }
+
+    #[test]
+    fn pieces_of_any_size_say_the_same() {
+        for source in [Source::Live, Source::Archive] {
+            let live = source == Source::Live;
+            let bytes = [simple(1, live), simple(2, live), simple(3, live)].concat();
+            let whole = read(source, &bytes, usize::MAX);
+            assert_eq!(whole.iter().filter(|found| matches!(found, Found::End(_))).count(), 3);
+            for piece in [1, 2, 3, 7, 50, 333] {
+                assert_eq!(read(source, &bytes, piece), whole, "{source:?} {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_live_fragment_ends_with_its_last_tags_and_not_before() {
+        let bytes = simple(1, true);
+        let mut chunks = Chunks::with(Source::Live, Limits::default(), MOST);
+        let (mut before, mut last) = (
+            Bytes::copy_from_slice(&bytes[..bytes.len() - 1]),
+            Bytes::copy_from_slice(&bytes[bytes.len() - 1..]),
+        );
+        let mut found = Vec::new();
+        while let Some(next) = chunks.read(&mut before) {
+            found.push(next);
+        }
+        assert!(!found.iter().any(|found| matches!(found, Found::End(_))));
+        assert!(matches!(chunks.read(&mut last), Some(Found::End(_))));
+        // Without them it is cut, wherever that is.
+        for length in 0..bytes.len() {
+            let found = read(Source::Live, &bytes[..length], usize::MAX);
+            assert!(
+                !found.iter().any(|found| matches!(found, Found::End(_) | Found::Damaged { .. })),
+                "{length}"
+            );
+            let begun = found.iter().any(|found| matches!(found, Found::Begin(_)));
+            assert_eq!(begun, found.last() == Some(&Found::Cut), "{length} {found:#?}");
+        }
+    }
+
+    #[test]
+    fn a_recorded_fragment_ends_with_its_document() {
+        let bytes = [simple(1, false), simple(2, false)].concat();
+        let found = read(Source::Archive, &bytes, usize::MAX);
+        let ends = found.iter().filter(|found| matches!(found, Found::End(_))).count();
+        assert_eq!((ends, found.len()), (2, 10), "{found:#?}");
+        let found = read(Source::Archive, &bytes[..bytes.len() - 2], usize::MAX);
+        assert_eq!(found.last(), Some(&Found::Cut));
+    }
+
+    #[test]
+    fn the_time_is_the_producer_s_and_as_fine_as_the_timecode() {
+        // Relative timecodes: the tag has the start in it.
+        let relative = read(Source::Live, &chunk(1, &Info::default(), 5_000, BASE, 3, true), usize::MAX);
+        assert_eq!(times(&relative), [0, 40, 80].map(|millis| (BASE + millis) * 1_000_000));
+        // Absolute ones that are finer than the tag.
+        let micro = Info { scale: TimecodeScale::from_nanos(1_000).unwrap(), ..Info::default() };
+        let fine = read(Source::Live, &chunk(1, &micro, BASE * 1_000 + 700, BASE, 3, true), usize::MAX);
+        assert_eq!(times(&fine), [700, 740, 780].map(|micros| (BASE * 1_000 + micros) * 1_000));
+        let Found::Begin(head) = &fine[0] else { panic!() };
+        assert_eq!(head.producer.nanos(), (BASE * 1_000 + 700) * 1_000);
+    }
+
+    #[test]
+    fn fillers_are_left_out() {
+        let (mut writer, header) = Writer::new(&Info::default(), &tracks()).unwrap();
+        let mut bytes = header.to_vec();
+        let time = Utc::from_millis(BASE).unwrap();
+        bytes.extend(group(&ChunkTag::leading(number(1), time, time)));
+        bytes.extend_from_slice(&writer.cluster(Timecode::from_ticks(BASE)).unwrap());
+        let filler = Filler::of(&tracks()[1]);
+        let head = writer.frame(filler.block(Timecode::from_ticks(BASE)), filler.payload().len()).unwrap();
+        bytes.extend_from_slice(&head);
+        bytes.extend(filler.payload());
+        let found = read(Source::Archive, &bytes, usize::MAX);
+        assert_eq!(found.len(), 2, "{found:#?}");
+    }
+
+    #[test]
+    fn a_fragment_that_is_not_found_does_not_hide_the_next_one() {
+        let (_, header) = Writer::new(&Info::default(), &[]).unwrap();
+        let failure: Vec<ChunkTag> = ChunkTag::failure(ErrorId(3000), Some(number(1))).collect();
+        let bytes = [header.to_vec(), group(&failure).to_vec(), simple(2, false)].concat();
+        let found = read(Source::Archive, &bytes, usize::MAX);
+        let message = "FRAGMENT_NOT_FOUND".to_owned();
+        assert_eq!(found[0], Found::Failure { number: Some(number(1)), id: Some(ErrorId(3000)), message });
+        assert!(matches!(&found[1], Found::Begin(head) if head.number == number(2)));
+        assert_eq!(found.len(), 6);
+    }
+
+    #[test]
+    fn what_has_no_number_or_too_much_in_it_is_damaged_and_the_next_one_is_read() {
+        let (mut writer, header) = Writer::new(&Info::default(), &tracks()).unwrap();
+        let nameless = [&header[..], &writer.cluster(Timecode::from_ticks(BASE)).unwrap()].concat();
+        let large = chunk(1, &Info::default(), BASE, BASE, 101, false);
+        for (bytes, known) in [(nameless, None), (large, Some(number(1)))] {
+            let found = read(Source::Archive, &[bytes, simple(2, false)].concat(), usize::MAX);
+            let damaged = |found: &Found| matches!(found, Found::Damaged { number, fatal: false, .. } if *number == known);
+            assert_eq!(found.iter().filter(|found| damaged(found)).count(), 1, "{found:#?}");
+            assert!(matches!(found.last(), Some(Found::End(end)) if end.number == number(2)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_matroska_ends_it_with_words_that_say_where() {
+        for bytes in [b"{\"message\":\"no\"}".to_vec(), [simple(1, true), vec![0; 20]].concat()] {
+            let found = read(Source::Live, &bytes, usize::MAX);
+            let Some(Found::Damaged { number: None, why, fatal: true }) = found.last() else {
+                panic!("{found:#?}")
+            };
+            assert!(why.contains("byte"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_fragment_of_no_frames_is_one() {
+        let (_, header) = Writer::new(&Info::default(), &tracks()).unwrap();
+        let time = Utc::from_millis(BASE).unwrap();
+        let leading = group(&ChunkTag::leading(number(1), time, time));
+        let trailing = group(&ChunkTag::trailing(0, (&number(1)).into()));
+        let found = read(Source::Live, &[&header[..], &leading, &trailing].concat(), usize::MAX);
+        assert!(matches!(&found[..], [Found::Begin(_), Found::End(_)]), "{found:#?}");
+    }
+
+    #[test]
+    fn the_header_is_the_same_one_until_it_changes() {
+        let info = Info { title: "another".into(), ..Info::default() };
+        let bytes = [simple(1, true), simple(2, true), chunk(3, &info, BASE, BASE, 1, true)].concat();
+        let found = read(Source::Live, &bytes, usize::MAX);
+        let header = |found: &Found| {
+            if let Found::Begin(head) = found { Some(Arc::clone(&head.header)) } else { None }
+        };
+        let headers: Vec<_> = found.iter().filter_map(header).collect();
+        assert!(Arc::ptr_eq(&headers[0], &headers[1]) && !Arc::ptr_eq(&headers[1], &headers[2]));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_changed_in_it_is_read_or_refused(
+            changes in prop::collection::vec((0_usize..2_000, any::<u8>()), 0..8),
+            live: bool,
+            piece in 1_usize..400,
+        ) {
+            let source = if live { Source::Live } else { Source::Archive };
+            let mut bytes = [simple(1, live), simple(2, live)].concat();
+            for (place, value) in changes {
+                let length = bytes.len();
+                bytes[place % length] = value;
+            }
+            let found = read(source, &bytes, piece);
+            // What begins ends in one way.
+            let mut open = false;
+            for found in &found {
+                match found {
+                    Found::Begin(_) => prop_assert!(!std::mem::replace(&mut open, true)),
+                    Found::Frame(_) => prop_assert!(open),
+                    _ => open = false,
+                }
+            }
+            prop_assert!(!open || matches!(found.last(), Some(Found::Frame(_) | Found::Begin(_))));
+        }
+    }
+}

@@ -12,6 +12,9 @@ use kvs_wire::FragmentSelectorType;
 use super::item::{Fragment, Frame, Item};
 use super::settings::{Begin, Snap};
 
+/// Bytes that are held at the most: a stream without key frames begins where it may.
+const MOST_HELD: usize = 64 << 20;
+
 /// Holds what comes until the key frame is found.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -22,13 +25,15 @@ pub(super) struct Entry {
     leading: Option<TrackNumber>,
     /// What would be handed out if the last key frame is the one.
     held: Vec<Item>,
-    /// When that is, by the clock that counts.
+    /// Bytes of payload in it.
+    bytes: usize,
+    /// When that key frame is, by the clock that counts.
     key: Option<Utc>,
 }
 
 impl Entry {
     pub(super) const fn new(begin: Begin, timeline: FragmentSelectorType) -> Self {
-        Self { begin, timeline, fragment: None, leading: None, held: Vec::new(), key: None }
+        Self { begin, timeline, fragment: None, leading: None, held: Vec::new(), bytes: 0, key: None }
     }
 
     /// Takes an item. True when the beginning is found: then what is to be handed out is in `out`, and everything from
@@ -47,7 +52,7 @@ impl Entry {
                 match self.key {
                     // What ends before the instant may be followed by what is nearer; it is kept until that is known.
                     Some(_) => self.held.push(Item::Done(end)),
-                    None => self.held.clear(),
+                    None => self.drop_held(),
                 }
                 false
             }
@@ -65,7 +70,18 @@ impl Entry {
         }
     }
 
+    fn drop_held(&mut self) {
+        self.held.clear();
+        self.bytes = 0;
+    }
+
     fn frame(&mut self, frame: Frame, out: &mut Vec<Item>) -> bool {
+        self.bytes = self.bytes.saturating_add(frame.payload.len());
+        if self.bytes > MOST_HELD {
+            self.held.push(Item::Frame(frame));
+            out.append(&mut self.held);
+            return true;
+        }
         let leads = self.leading.is_none_or(|leading| leading == frame.track);
         if !leads {
             self.held.push(Item::Frame(frame));
@@ -122,6 +138,8 @@ impl Entry {
             self.held.insert(0, Item::Fragment(Arc::clone(fragment)));
         }
         self.held.push(Item::Frame(frame));
+        let size = |item: &Item| if let Item::Frame(frame) = item { frame.payload.len() } else { 0 };
+        self.bytes = self.held.iter().map(size).sum();
         self.key = Some(time);
     }
 
@@ -140,4 +158,144 @@ impl Entry {
 
 fn apart(one: Utc, other: Utc) -> u64 {
     one.nanos().abs_diff(other.nanos())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use kvs_media::Track;
+    use kvs_media::mkv::{Header, Info};
+    use kvs_wire::FragmentNumber;
+
+    use super::super::item::FragmentEnd;
+
+    fn at(millis: i64) -> Utc {
+        Utc::from_millis(1_795_145_031_000 + millis).unwrap()
+    }
+
+    fn number(begin: i64) -> FragmentNumber {
+        FragmentNumber::make(u64::try_from(begin).unwrap(), at(0), 1).unwrap()
+    }
+
+    /// Begins by the producer's clock, which is a minute behind the service's.
+    fn fragment(begin: i64) -> Item {
+        let track = |number, kind| Track::new(TrackNumber(number), kind, "");
+        let header = Header {
+            doc_type: String::new(),
+            info: Info::default(),
+            tracks: vec![track(1, TrackKind::Audio), track(2, TrackKind::Video)],
+            raw: Bytes::new(),
+            segment: 0..0,
+        };
+        Item::Fragment(Arc::new(Fragment {
+            number: number(begin),
+            producer: at(begin),
+            server: at(begin + 60_000),
+            tags: Vec::new(),
+            header: Arc::new(header),
+            gap: None,
+            resumed: false,
+        }))
+    }
+
+    fn frame(track: u64, time: i64, key: bool) -> Item {
+        Item::Frame(Frame {
+            track: TrackNumber(track),
+            time: at(time),
+            key,
+            discardable: false,
+            invisible: false,
+            duration: None,
+            payload: Bytes::from_static(b"frame"),
+        })
+    }
+
+    fn done(begin: i64) -> Item {
+        let number = number(begin);
+        Item::Done(FragmentEnd { number, tags: Vec::new(), token: None, behind_now: None, last: at(begin) })
+    }
+
+    /// Two fragments of two seconds, with pictures every 200 ms, of which every fifth is a key frame, and sound that is
+    /// 100 ms behind them in the file.
+    fn recording() -> Vec<Item> {
+        let mut items = Vec::new();
+        for begin in [0, 2_000] {
+            items.push(fragment(begin));
+            for place in 0..10 {
+                items.push(frame(2, begin + place * 200, place % 5 == 0));
+                items.push(frame(1, begin + place * 200 + 100, true));
+            }
+            items.push(done(begin));
+        }
+        items
+    }
+
+    /// The first picture, the first sound, and the fragments that begin.
+    fn entered(at_: i64, snap: Snap, timeline: FragmentSelectorType) -> (i64, i64, Vec<i64>) {
+        let begin = Begin { at: at(at_), snap };
+        let (mut entry, mut out, mut found) = (Entry::new(begin, timeline), Vec::new(), false);
+        for item in recording() {
+            if found {
+                out.push(item);
+            } else {
+                found = entry.take(item, &mut out);
+            }
+        }
+        entry.finish(&mut out);
+        assert!(matches!(out.first(), Some(Item::Fragment(_))), "{out:?}");
+        let millis = |time: Utc| time.millis() - at(0).millis();
+        let first = |track| {
+            out.iter().find_map(|item| match item {
+                Item::Frame(frame) if frame.track == TrackNumber(track) => Some(millis(frame.time)),
+                _ => None,
+            })
+        };
+        let begins = out.iter().filter_map(|item| match item {
+            Item::Fragment(fragment) => Some(millis(fragment.producer)),
+            _ => None,
+        });
+        (first(2).unwrap(), first(1).unwrap(), begins.collect())
+    }
+
+    #[test]
+    fn the_key_frame_that_is_meant_is_the_first_and_sound_begins_with_it() {
+        let rows = [
+            (Snap::Accurate, 0, 0),
+            (Snap::Accurate, 999, 0),
+            (Snap::Before, 1_000, 1_000),
+            (Snap::Before, 1_900, 1_000),
+            (Snap::Accurate, 2_500, 2_000),
+            (Snap::Accurate, 9_000, 3_000),
+            (Snap::After, 1, 1_000),
+            (Snap::After, 1_000, 1_000),
+            (Snap::After, 1_001, 2_000),
+            (Snap::Nearest, 400, 0),
+            (Snap::Nearest, 600, 1_000),
+            (Snap::Nearest, 1_400, 1_000),
+            (Snap::Nearest, 1_600, 2_000),
+            (Snap::Nearest, 1_000, 1_000),
+        ];
+        for (snap, at, first) in rows {
+            for (timeline, ahead) in [
+                (FragmentSelectorType::ProducerTimestamp, 0),
+                (FragmentSelectorType::ServerTimestamp, 60_000),
+            ] {
+                let (picture, sound, fragments) = entered(at + ahead, snap, timeline);
+                assert_eq!((picture, sound), (first, first + 100), "{snap:?} {at} {timeline:?}");
+                let expected: Vec<i64> = if first < 2_000 { vec![0, 2_000] } else { vec![2_000] };
+                assert_eq!(fragments, expected, "{snap:?} {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_at_or_behind_the_instant_and_nothing_comes() {
+        let begin = Begin { at: at(60_000), snap: Snap::After };
+        let mut entry = Entry::new(begin, FragmentSelectorType::ProducerTimestamp);
+        let mut out = Vec::new();
+        assert!(!recording().into_iter().any(|item| entry.take(item, &mut out)));
+        entry.finish(&mut out);
+        assert!(out.is_empty(), "{out:?}");
+    }
 }

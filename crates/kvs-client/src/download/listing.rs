@@ -77,13 +77,11 @@ impl Window {
         self.rows.extend(page.fragments);
         self.token = page.next_token;
         self.pages = self.pages.saturating_add(1);
-        if self.rows.len() > MOST_ROWS || (self.token.is_some() && self.pages >= MOST_PAGES) {
+        let endless = self.token.is_some() && self.pages >= MOST_PAGES;
+        if self.rows.len() > MOST_ROWS || (endless && !self.rows.is_empty()) {
             return Gathered::TooMany;
         }
-        if self.token.is_some() {
-            return Gathered::More;
-        }
-        Gathered::All
+        if self.token.is_some() && !endless { Gathered::More } else { Gathered::All }
     }
 }
 
@@ -122,6 +120,8 @@ pub(super) struct Windows {
     slack: Duration,
     next: Option<Utc>,
     span: Duration,
+    /// The next window ends here, whatever its span.
+    until: Option<Utc>,
     window: Option<Window>,
     /// The last row that was handed out: windows share the instant at which they meet.
     last: Option<(Utc, FragmentNumber)>,
@@ -142,6 +142,7 @@ impl Windows {
             slack,
             next: Some(start),
             span: FIRST,
+            until: None,
             window: None,
             last: None,
             first: true,
@@ -161,6 +162,7 @@ impl Windows {
             // The first one looks back by what the longest fragment lasts.
             let span = self.span.max(FRAGMENT_DURATION * 2);
             let end = start.checked_add(span).filter(|end| *end < self.to && *end < now).unwrap_or(self.to);
+            let end = self.until.take().unwrap_or(end);
             self.window = Some(Window::new(self.timeline, start, end));
         }
         self.window.as_ref()?.ask()
@@ -173,11 +175,16 @@ impl Windows {
         match window.take(page) {
             Gathered::More => return None,
             Gathered::TooMany => {
-                let whole = window.to.since(window.from).unwrap_or_default();
-                let part = (whole / 8).min(self.span / 4);
+                let times = || window.rows.iter().map(|row| time_of(row, self.timeline));
+                let (earliest, latest) = (times().min()?, times().max()?);
+                self.span = latest.since(earliest).unwrap_or_default() / 8;
                 // So many fragments do not begin at one instant: then what has come of them has to do.
-                if part >= Duration::from_millis(10) {
-                    (self.span, self.window) = (part, None);
+                if self.span >= Duration::from_millis(10) {
+                    // What lies before them may be little, and is listed at once.
+                    self.until = Some(earliest).filter(|earliest| {
+                        earliest.since(window.from).is_some_and(|before| before > FRAGMENT_DURATION * 2)
+                    });
+                    self.window = None;
                     return None;
                 }
             }
@@ -279,11 +286,15 @@ impl Survey {
         let from = window.from;
         match window.take(page) {
             Gathered::More => {}
-            // Those that are wanted are the last ones.
-            Gathered::TooMany if back.span > Duration::from_millis(10) => {
-                (back.span, back.window) = (back.span / 8, None);
+            // The last one is among those that begin no earlier than the last of these.
+            Gathered::TooMany => {
+                let latest = window.rows.iter().map(|row| time_of(row, self.timeline)).max();
+                let last = window.rows.iter().map(|row| end_of(row, self.timeline)).max();
+                self.end = self.end.max(last);
+                let again = latest.filter(|latest| *latest > from);
+                back.found = again.is_none();
+                back.window = again.map(|latest| Window::new(self.timeline, latest, back.to));
             }
-            Gathered::TooMany => back.to = from.min(back.to),
             Gathered::All => {
                 let last = window.rows.iter().map(|row| end_of(row, self.timeline)).max();
                 self.end = self.end.max(last);
@@ -329,5 +340,152 @@ impl Survey {
             spans: self.spans.iter().map(span).collect(),
         });
         (bounds, self.forward)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRODUCER: FragmentSelectorType = FragmentSelectorType::ProducerTimestamp;
+    const SERVER: FragmentSelectorType = FragmentSelectorType::ServerTimestamp;
+
+    fn at(millis: i64) -> Utc {
+        Utc::from_millis(1_795_145_031_000 + millis).unwrap()
+    }
+
+    fn row(sequence: u64, producer: i64, server: i64) -> ListedFragment {
+        ListedFragment {
+            number: FragmentNumber::make(sequence, at(server), 1).unwrap(),
+            producer: at(producer),
+            server: at(server),
+            length: Duration::from_millis(1_900),
+            bytes: 1,
+        }
+    }
+
+    fn page(fragments: Vec<ListedFragment>, more: bool) -> FragmentPage {
+        FragmentPage { fragments, next_token: more.then(|| "more".to_owned()), answered: at(0) }
+    }
+
+    fn producers(rows: &[ListedFragment]) -> Vec<i64> {
+        rows.iter().map(|row| row.producer.millis() - at(0).millis()).collect()
+    }
+
+    /// What a service answers that has these rows, a thousand a page, backwards.
+    fn answer(all: &[ListedFragment], ask: &Ask, timeline: FragmentSelectorType) -> FragmentPage {
+        let range = ask.selector.range;
+        let inside = |row: &&ListedFragment| (range.start()..=range.end()).contains(&time_of(row, timeline));
+        let rows: Vec<_> = all.iter().rev().filter(inside).cloned().collect();
+        let from: usize = ask.token.as_ref().map_or(0, |token| token.parse().unwrap());
+        let to = rows.len().min(from + 1_000);
+        let next_token = (to < rows.len()).then(|| to.to_string());
+        FragmentPage { fragments: rows[from..to].to_vec(), next_token, answered: at(0) }
+    }
+
+    /// Lists all of it; gives the rows and the number of calls.
+    fn list(mut windows: Windows, all: &[ListedFragment], now: Utc) -> (Vec<ListedFragment>, usize) {
+        let (mut rows, mut calls) = (Vec::new(), 0);
+        while let Some(ask) = windows.ask(now) {
+            calls += 1;
+            assert!(calls < 1_000, "it never ends");
+            rows.extend(windows.take(answer(all, &ask, windows.timeline), None).unwrap_or_default());
+        }
+        (rows, calls)
+    }
+
+    #[test]
+    fn a_window_is_known_when_all_of_its_pages_are() {
+        let mut windows = Windows::new(PRODUCER, at(0), Some(at(10_000)), Duration::ZERO);
+        assert_eq!(windows.ask(at(100_000)).unwrap().selector.range.start(), at(-20_000));
+        assert_eq!(windows.take(page(vec![row(3, 6_000, 3), row(1, 2_000, 1)], true), None), None);
+        assert_eq!(windows.ask(at(100_000)).unwrap().token.as_deref(), Some("more"));
+        let rows = windows.take(page(vec![row(2, 4_000, 2)], false), None).unwrap();
+        assert_eq!(producers(&rows), [2_000, 4_000, 6_000]);
+        assert!(windows.is_done() && windows.ask(at(100_000)).is_none());
+    }
+
+    #[test]
+    fn the_fragment_that_covers_the_beginning_is_the_first() {
+        let all: Vec<_> = (0..10).map(|place| row(place, i64::try_from(place).unwrap() * 2_000, 0)).collect();
+        for (from, first) in [(5_000, 4_000), (4_000, 4_000), (5_950, 6_000), (-5_000, 0)] {
+            let windows = Windows::new(PRODUCER, at(from), Some(at(12_000)), Duration::ZERO);
+            let (rows, _) = list(windows, &all, at(100_000));
+            let expected: Vec<i64> = (first..=12_000).step_by(2_000).collect();
+            assert_eq!(producers(&rows), expected, "{from}");
+        }
+        // Who seeks means the one that is still to be seen then.
+        let windows = Windows::new(PRODUCER, at(5_950), None, GAP);
+        assert_eq!(producers(&list(windows, &all, at(100_000)).0)[0], 4_000);
+    }
+
+    #[test]
+    fn of_what_begins_at_the_same_time_the_newest_counts_and_what_has_not_settled_does_not() {
+        let rows =
+            vec![row(1, 0, 0), row(2, 2_000, 2_000), row(1_001, 2_000, 9_000), row(1_002, 4_000, 9_500)];
+        assert_eq!(sorted(rows.clone(), PRODUCER, None), [rows[0].clone(), rows[2].clone(), rows[3].clone()]);
+        let settled = sorted(rows.clone(), PRODUCER, Some(at(9_200)));
+        assert_eq!(settled, [rows[0].clone(), rows[2].clone()]);
+        assert_eq!(sorted(rows.clone(), PRODUCER, Some(at(8_000))), rows[..2]);
+    }
+
+    #[test]
+    fn years_of_nothing_cost_a_few_calls_and_what_is_dense_is_listed_in_parts() {
+        let day = 86_400_000;
+        let mut all: Vec<_> = (0..20_000)
+            .map(|place| row(place, i64::try_from(place).unwrap() * 200, i64::try_from(place).unwrap() * 200))
+            .collect();
+        let years = 40 * 365 * day;
+        for timeline in [PRODUCER, SERVER] {
+            let windows = Windows::new(timeline, at(-years), None, Duration::ZERO);
+            let (rows, calls) = list(windows, &all, at(day));
+            assert_eq!(rows, all, "{timeline:?}");
+            assert!(calls < 120, "{calls}");
+        }
+        // Producers whose clocks are ahead are listed as well.
+        all.push(row(90_000, years, 5_000_000));
+        let windows = Windows::new(PRODUCER, at(-years), None, Duration::ZERO);
+        assert_eq!(list(windows, &all, at(day)).0, all);
+    }
+
+    #[test]
+    fn windows_share_an_instant_and_no_row() {
+        let all: Vec<_> =
+            (0..3_000).map(|place| row(place, i64::try_from(place).unwrap() * 1_000, 0)).collect();
+        let windows = Windows::new(PRODUCER, at(0), Some(at(2_999_000)), Duration::ZERO);
+        let (rows, calls) = list(windows, &all, at(10_000_000));
+        assert_eq!(rows, all);
+        assert!(calls >= 3, "{calls}");
+    }
+
+    fn survey(mut survey: Survey, all: &[ListedFragment], now: Utc) -> (Option<Bounds>, usize) {
+        let mut calls = 0;
+        while !survey.is_done() {
+            let Some(ask) = survey.ask(now) else { break };
+            calls += 1;
+            assert!(calls < 1_000, "it never ends");
+            survey.take(answer(all, &ask, survey.timeline), None);
+        }
+        assert!(survey.is_done());
+        (survey.into_parts().0, calls)
+    }
+
+    #[test]
+    fn a_survey_finds_the_first_and_the_last_and_all_that_lies_between_when_asked() {
+        let year = 365 * 86_400_000;
+        let mut all: Vec<_> =
+            (0..500).map(|place| row(place, i64::try_from(place).unwrap() * 2_000, 0)).collect();
+        all.extend((0..500).map(|place| row(1_000 + place, year + i64::try_from(place).unwrap() * 2_000, 0)));
+        let end = at(year + 499 * 2_000 + 1_900);
+        for (to, expected) in [(None, end), (Some(at(500_500)), at(500_500)), (Some(at(2 * year)), end)] {
+            let (bounds, calls) = survey(Survey::new(PRODUCER, at(-year), to, false), &all, at(year * 3 / 2));
+            let bounds = bounds.unwrap();
+            assert_eq!((bounds.first, bounds.end, bounds.spans.len()), (at(0), expected, 0), "{to:?}");
+            assert!(calls < 20, "{calls}");
+        }
+        let (bounds, _) = survey(Survey::new(PRODUCER, at(100), None, true), &all, at(2 * year));
+        let spans = [Span { from: at(100), to: at(999_900) }, Span { from: at(year), to: end }];
+        assert_eq!(bounds.unwrap().spans, spans);
+        assert_eq!(survey(Survey::new(PRODUCER, at(-year), Some(at(-5_000)), false), &all, at(year)).0, None);
     }
 }

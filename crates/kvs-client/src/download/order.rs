@@ -281,3 +281,157 @@ impl Cut {
         Lost { number: Some(self.number), at: Some(self.producer), why: LostReason::Cut }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use kvs_media::mkv::{Header, Info};
+    use std::sync::Arc;
+
+    fn at(millis: i64) -> Utc {
+        Utc::from_millis(1_795_145_031_000 + millis).unwrap()
+    }
+
+    fn number(sequence: u64) -> FragmentNumber {
+        FragmentNumber::make(sequence, at(0), 1).unwrap()
+    }
+
+    fn head(sequence: u64, producer: i64) -> Head {
+        let header = Header {
+            doc_type: String::new(),
+            info: Info::default(),
+            tracks: Vec::new(),
+            raw: Bytes::new(),
+            segment: 0..0,
+        };
+        let (producer, server) = (at(producer), at(producer));
+        Head { number: number(sequence), producer, server, tags: Vec::new(), header: Arc::new(header) }
+    }
+
+    fn frame(track: u64, time: i64) -> Frame {
+        Frame {
+            track: TrackNumber(track),
+            time: at(time),
+            key: false,
+            discardable: false,
+            invisible: false,
+            duration: None,
+            payload: Bytes::new(),
+        }
+    }
+
+    /// A fragment with these times of the first track: which of them are taken.
+    fn takes(order: &mut Order, times: &[i64]) -> Vec<i64> {
+        times.iter().copied().filter(|time| order.takes(&frame(1, *time))).collect()
+    }
+
+    #[test]
+    fn what_is_not_above_the_last_number_is_old_and_by_a_list_it_is_not() {
+        let mut order = Order::default();
+        assert_eq!(order.begin(&head(5, 0), By::Number), (Verdict::New(None), None));
+        assert_eq!(takes(&mut order, &[0, 40]), [0, 40]);
+        assert!(order.end());
+        assert_eq!(order.begin(&head(4, 60_000), By::Number).0, Verdict::Old);
+        assert!(takes(&mut order, &[60_000]).is_empty());
+        assert!(!order.end());
+        assert_eq!(order.whole(), Some(&number(5)));
+        assert_eq!(order.begin(&head(4, 1_000), By::List).0, Verdict::New(None));
+    }
+
+    #[test]
+    fn of_what_was_cut_the_rest_is_taken_also_under_another_number_and_in_the_order_of_decoding() {
+        for again in [1, 1_001] {
+            let mut order = Order::default();
+            order.begin(&head(1, 0), By::Number);
+            // As with pictures that are shown before those that they are made of.
+            assert_eq!(takes(&mut order, &[0, 120, 40]), [0, 120, 40]);
+            assert!(order.takes(&frame(2, 0)));
+            order.cut();
+            assert_eq!(order.begin(&head(again, 0), By::Number), (Verdict::Resumed, None));
+            assert_eq!(takes(&mut order, &[0, 120, 40, 80, 240]), [80, 240]);
+            assert!(!order.takes(&frame(2, 0)) && order.takes(&frame(2, 20)));
+            // And a second time.
+            order.cut();
+            assert_eq!(order.begin(&head(again, 0), By::Number), (Verdict::Resumed, None));
+            assert_eq!(takes(&mut order, &[0, 120, 40, 80, 240, 160]), [160]);
+            assert!(order.end());
+        }
+    }
+
+    #[test]
+    fn what_never_comes_again_is_told_when_something_else_does() {
+        let mut order = Order::default();
+        order.begin(&head(1, 0), By::Number);
+        takes(&mut order, &[0, 40]);
+        order.cut();
+        let (verdict, lost) = order.begin(&head(2, 5_000), By::Number);
+        assert_eq!(lost, Some(Lost { number: Some(number(1)), at: Some(at(0)), why: LostReason::Cut }));
+        assert_eq!(verdict, Verdict::New(Some(Span { from: at(40), to: at(5_000) })));
+    }
+
+    #[test]
+    fn what_is_sent_again_in_parts_is_taken_once() {
+        let mut order = Order::default();
+        order.begin(&head(1, 0), By::Number);
+        takes(&mut order, &[0, 40, 80, 120]);
+        order.cut();
+        assert_eq!(order.begin(&head(1_001, 0), By::Number).0, Verdict::Resumed);
+        assert!(takes(&mut order, &[0, 40]).is_empty());
+        order.cut();
+        assert_eq!(order.begin(&head(1_002, 80), By::Number).0, Verdict::Resumed);
+        assert_eq!(takes(&mut order, &[80, 120, 160]), [160]);
+    }
+
+    #[test]
+    fn what_was_whole_and_comes_again_longer_gives_the_rest_and_then_nothing() {
+        let mut order = Order::default();
+        for (sequence, times, taken) in [
+            (1, &[0, 40, 80][..], &[0, 40, 80][..]),
+            // Shorter first, then longer.
+            (1_001, &[0, 40], &[]),
+            (2_001, &[0, 40, 80, 120], &[120]),
+            (3_001, &[0, 40, 80, 120], &[]),
+        ] {
+            order.begin(&head(sequence, 0), By::Number);
+            assert_eq!(takes(&mut order, times), taken, "{sequence}");
+            order.end();
+        }
+    }
+
+    #[test]
+    fn what_begins_at_the_same_time_much_later_is_something_else() {
+        let mut order = Order::default();
+        order.begin(&head(1, 0), By::Number);
+        takes(&mut order, &[0]);
+        order.end();
+        let late = Head { server: at(600_000), ..head(2, 0) };
+        assert_eq!(order.begin(&late, By::Number).0, Verdict::New(None));
+        assert_eq!(takes(&mut order, &[0]), [0]);
+    }
+
+    #[test]
+    fn a_silence_of_more_than_two_seconds_is_a_gap() {
+        let mut order = Order::default();
+        for (sequence, begin, gap) in [(1, 0, None), (2, 2_040, None), (3, 4_081, Some((2_080, 4_081)))] {
+            let (verdict, _) = order.begin(&head(sequence, begin), By::Number);
+            let gap = gap.map(|(from, to)| Span { from: at(from), to: at(to) });
+            assert_eq!(verdict, Verdict::New(gap), "{sequence}");
+            takes(&mut order, &[begin, begin + 40]);
+            order.end();
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut order = Order::default();
+        for place in 0..5_000_u64 {
+            let begin = i64::try_from(place).unwrap() * 200;
+            order.begin(&head(place, begin), By::Number);
+            takes(&mut order, &[begin]);
+            order.end();
+        }
+        assert_eq!(order.recent.len(), REMEMBERED);
+        assert_eq!(order.recent.iter().filter(|known| known.given.is_some()).count(), KNOWN);
+    }
+}

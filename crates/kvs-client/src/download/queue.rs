@@ -213,3 +213,113 @@ impl Queue {
         Stats { bytes_held: held(inner.bytes), items_held: held(inner.items.len()), ..inner.stats }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use futures_util::task::{ArcWake, waker};
+    use kvs_media::TrackNumber;
+    use kvs_media::time::Utc;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::super::item::Frame;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl ArcWake for Woken {
+        fn wake_by_ref(woken: &Arc<Self>) {
+            woken.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn frame(id: i64, size: usize) -> Item {
+        Item::Frame(Frame {
+            track: TrackNumber(1),
+            time: Utc::from_nanos(id),
+            key: false,
+            discardable: false,
+            invisible: false,
+            duration: None,
+            payload: Bytes::from(vec![0; size]),
+        })
+    }
+
+    fn id(next: Next) -> Option<i64> {
+        if let Next::Item(Item::Frame(frame)) = next { Some(frame.time.nanos()) } else { None }
+    }
+
+    #[test]
+    fn the_one_who_fills_waits_for_half_of_the_room_and_is_woken_once() {
+        let queue = Queue::new(16_000);
+        let woken = Arc::new(Woken::default());
+        let waker = waker(Arc::clone(&woken));
+        let mut cx = Context::from_waker(&waker);
+        assert!(queue.poll_room(&mut cx).is_ready());
+        queue.push(&mut (0..16).map(|id| frame(id, 1_000 - ITEM)).collect(), Stats::default());
+        assert!(queue.poll_room(&mut cx).is_pending());
+        assert_eq!(queue.stats().bytes_held, 16_000);
+        let mut taken = 0;
+        while woken.0.load(Ordering::SeqCst) == 0 {
+            assert_eq!(id(queue.next(Duration::ZERO)), Some(taken));
+            taken += 1;
+        }
+        assert!((6..=8).contains(&taken), "{taken}");
+        assert!(queue.poll_room(&mut cx).is_ready());
+        assert!((taken..16).all(|expected| id(queue.next(Duration::ZERO)) == Some(expected)));
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        assert!(matches!(queue.next(Duration::ZERO), Next::Nothing));
+        assert_eq!(queue.stats().bytes_held, 0);
+    }
+
+    #[test]
+    fn one_item_that_is_larger_than_the_room_goes_through() {
+        let queue = Queue::new(10);
+        let woken = Arc::new(Woken::default());
+        let waker = waker(woken);
+        let mut cx = Context::from_waker(&waker);
+        queue.push(&mut vec![frame(1, 100_000)], Stats::default());
+        assert!(queue.poll_room(&mut cx).is_pending());
+        assert_eq!(id(queue.next(LONG)), Some(1));
+        assert!(queue.poll_room(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn who_waits_is_woken_by_what_comes_by_an_interruption_and_by_the_end() {
+        let queue = Queue::new(1_000);
+        let then = |act: &(dyn Fn() + Sync)| {
+            std::thread::scope(|scope| {
+                let waits = scope.spawn(|| queue.next(LONG));
+                while queue.lock().waiting == 0 {
+                    std::thread::yield_now();
+                }
+                act();
+                waits.join().unwrap()
+            })
+        };
+        assert_eq!(id(then(&|| queue.push(&mut vec![frame(7, 1)], Stats::default()))), Some(7));
+        assert!(matches!(then(&|| queue.interrupt(true)), Next::Interrupted));
+        queue.push(&mut vec![frame(8, 1)], Stats::default());
+        assert!(matches!(queue.next(LONG), Next::Interrupted));
+        queue.interrupt(false);
+        assert_eq!(id(queue.next(LONG)), Some(8));
+        assert!(matches!(then(&|| queue.end(End::Range)), Next::End));
+        assert!(matches!(queue.next(LONG), Next::End));
+    }
+
+    #[test]
+    fn the_end_comes_behind_what_is_there_and_a_stop_before() {
+        let queue = Queue::new(1_000);
+        queue.push(&mut vec![frame(1, 1), frame(2, 1)], Stats::default());
+        queue.end(End::Range);
+        assert_eq!(id(queue.next(LONG)), Some(1));
+        queue.close();
+        assert!(matches!(queue.next(LONG), Next::End));
+        queue.push(&mut vec![frame(3, 1)], Stats::default());
+        assert_eq!(queue.stats().items_held, 0);
+    }
+}
