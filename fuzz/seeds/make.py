@@ -215,6 +215,24 @@ for name, data in {
 for name in ("ffmpeg-epoch", "ffmpeg-short-clusters", "gst-alaw", "mjpeg-pcm", "mkvmerge", "mkvmerge-block-groups", "mkvmerge-everything", "mkvmerge-lacing-xiph", "x265-b-frames-opus"):
     seed("service_ingest", name, body((MEDIA / f"{name}.mkv").read_bytes(), flags=1))
 
+AWS = "AWS_KINESISVIDEO_"
+NUMBERS = ["9134385233318143238773030204476768872849578393" + digit for digit in "67"]
+whole = lambda at: tags((AWS + "MILLIS_BEHIND_NOW", "910"), (AWS + "CONTINUATION_TOKEN", NUMBERS[at]))
+chunk = lambda at, *rest, time=f"{BASE / 1000:.3f}": document(
+    2, tags(("plate", "ZH 1234")), tags((AWS + "FRAGMENT_NUMBER", NUMBERS[at]), (AWS + "SERVER_TIMESTAMP", "1795145032.5"), (AWS + "PRODUCER_TIMESTAMP", time)), *rest
+)
+missing = document(0, tags((AWS + "ERROR_CODE", "FRAGMENT_NOT_FOUND"), (AWS + "ERROR_ID", "3000"), (AWS + "FRAGMENT_NUMBER", NUMBERS[0])))
+filled = cluster(BASE, block(1, 0, b"key"), block(2, 0, b"", 0x88), block(2, 0, b"\0", 0x89))
+for name, data in {
+    "live": b"\0" + chunk(0, both[0], whole(0)) + chunk(1, both[1], whole(1)) + b"\x40",
+    "archive": b"\1" + chunk(0, both[0]) + missing + chunk(1, filled, time="5.000") + b"\x07",
+    "cut": b"\0" + chunk(0, both[0]) + chunk(1, both[1])[:-5] + b"\xff",
+    "empty": b"\0" + chunk(0, whole(0)) + missing + b"\x10",
+    "nameless": b"\0" + document(1, both[0], whole(0)) + chunk(1, *[both[1]] * 5, whole(1)) + b"\x21",
+    "full": b"\1" + chunk(0, cluster(BASE, *[block(1, at, b"frame") for at in range(60)])) + chunk(1, cluster(BASE, block(1, 0, bytes(21_000)))) + b"\xff",
+}.items():
+    seed("chunks", name, data)
+
 HUB = "arn:aws:iot:us-west-2:111122223333:thing/hub"
 SCHEDULE = {"DurationInSeconds": 60, "ScheduleExpression": "0 0 * * * ? *"}
 EDGE = {

@@ -47,6 +47,41 @@
 //! assert!(left.is_empty(), "{left:?} is not acknowledged");
 //! # Ok(()) }
 //! ```
+//!
+//! # A stream is read from ten minutes ago on, over into what comes
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use kvs_client::download::{Download, Item, Next, Place, Range, Report, Settings};
+//! use kvs_client::{Client, ClientSettings, clock};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+//! struct Log;
+//!
+//! impl kvs_client::download::Listener for Log {
+//!     fn tell(&self, report: Report) {
+//!         tracing::info!(?report, "the download");
+//!     }
+//! }
+//!
+//! let from = clock::utc().checked_sub(Duration::from_secs(600)).ok_or("before all time")?;
+//! let place = Place::Range(Range::since(from));
+//! let download = Download::new(Settings::new("front-door".parse()?, place));
+//! download.start(Client::shared(ClientSettings::default()), runtime.handle(), Arc::new(Log));
+//! loop {
+//!     match download.next(Duration::from_secs(1)) {
+//!         Next::Item(Item::Fragment(fragment)) => tracing::info!(number = %fragment.number, "begins"),
+//!         Next::Item(Item::Frame(frame)) => tracing::info!(time = %frame.time, bytes = frame.payload.len(), "a frame"),
+//!         Next::Item(_) | Next::Nothing => {}
+//!         Next::End | Next::Interrupted => break,
+//!         Next::Failed(failure) => return Err(failure.into()),
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
 
 pub(crate) mod backoff;
 pub mod client;

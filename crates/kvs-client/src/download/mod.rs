@@ -5,6 +5,9 @@
 
 mod chunk;
 mod entry;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod item;
 mod listing;
 mod order;

@@ -152,16 +152,14 @@ impl Order {
             Some(Some(given)) => (verdict, before) = (Verdict::Repeated, given),
             None => (verdict, lost) = self.unknown(head),
         }
-        self.open = Some(Open {
-            number: head.number.clone(),
-            producer: head.producer,
-            server: head.server,
-            verdict: verdict.clone(),
-            before,
-            given: Times::new(),
-            last: None,
-        });
+        self.open = Some(Open::new(head, verdict.clone(), before));
         (verdict, lost)
+    }
+
+    /// A fragment begins of which nothing is wanted.
+    pub(super) fn pass(&mut self, head: &Head) {
+        self.cut();
+        self.open = Some(Open::new(head, Verdict::Old, Times::new()));
     }
 
     /// One begins that was not whole before.
@@ -269,6 +267,14 @@ impl Order {
 fn append(times: &mut Times, others: Times) {
     for (track, others) in others {
         times.entry(track).or_default().extend(others);
+    }
+}
+
+impl Open {
+    fn new(head: &Head, verdict: Verdict, before: Times) -> Self {
+        let Head { number, producer, server, .. } = head;
+        let (number, given, last) = (number.clone(), Times::new(), None);
+        Self { number, producer: *producer, server: *server, verdict, before, given, last }
     }
 }
 

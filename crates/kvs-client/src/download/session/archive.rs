@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use kvs_media::time::Utc;
+use kvs_wire::limits::FRAGMENT_DURATION;
 use kvs_wire::{ErrorId, FragmentNumber, StartSelector};
 
 use super::super::chunk::Head;
@@ -134,6 +135,14 @@ impl Session {
         }
     }
 
+    /// When it begins, by the clock that counts.
+    const fn begin_of(&self, head: &Head) -> Utc {
+        match self.timeline {
+            FragmentSelectorType::ProducerTimestamp => head.producer,
+            FragmentSelectorType::ServerTimestamp => head.server,
+        }
+    }
+
     fn tell_range(&mut self, bounds: Bounds) {
         self.told_range = true;
         self.items.push(Item::Range(bounds));
@@ -143,10 +152,7 @@ impl Session {
     pub(super) fn tell_first(&mut self, head: &Head) {
         let ranged = self.archive.is_some() || self.follow.as_ref().is_some_and(Follow::is_of_range);
         if ranged && !self.told_range {
-            let first = match self.timeline {
-                FragmentSelectorType::ProducerTimestamp => head.producer,
-                FragmentSelectorType::ServerTimestamp => head.server,
-            };
+            let first = self.begin_of(head);
             self.tell_range(Bounds { first, end: first, spans: Vec::new() });
         }
     }
@@ -167,7 +173,7 @@ impl Session {
             (None, FragmentSelectorType::ServerTimestamp) => StartSelector::ServerTime(at),
         };
         self.last_news = Some(now.clock);
-        self.follow = Some(Follow::new(selector, Some(to)));
+        self.follow = Some(Follow::new(selector, Some((at, to))));
     }
 
     pub(super) fn want_fragments(&mut self, now: Now) {
@@ -204,8 +210,11 @@ impl Session {
         };
         for _ in 0..place {
             self.archive_unreadable(None, LostReason::Missing, false, now);
+            if self.current.is_none() {
+                return false;
+            }
         }
-        self.current.is_some()
+        true
     }
 
     /// A fragment is whole.
@@ -290,12 +299,17 @@ impl Session {
         self.archive_unreadable(number, why, false, now);
     }
 
+    /// Whether a fragment ends before what is read begins. Asked for what is still to come, a service gives what comes
+    /// before that too.
+    pub(super) fn is_before(&self, head: &Head) -> bool {
+        let end = self.begin_of(head).checked_add(FRAGMENT_DURATION);
+        let from = self.follow.as_ref().and_then(Follow::from).filter(|_| !self.given);
+        from.is_some_and(|from| end.is_some_and(|end| end < from))
+    }
+
     /// Whether a fragment begins behind the end of what is read.
     pub(super) fn is_beyond(&self, head: &Head) -> bool {
-        let time = match self.timeline {
-            FragmentSelectorType::ProducerTimestamp => head.producer,
-            FragmentSelectorType::ServerTimestamp => head.server,
-        };
+        let time = self.begin_of(head);
         self.follow.as_ref().and_then(Follow::until).is_some_and(|until| time > until)
     }
 }

@@ -33,8 +33,8 @@ const NOT_FOUND: ErrorId = ErrorId(4000);
 pub(super) struct Follow {
     /// Where it begins, as long as nothing is whole.
     selector: StartSelector,
-    /// Where the range ends, when it is one.
-    range: Option<Option<Utc>>,
+    /// Where the range begins and ends, when it is one.
+    range: Option<(Utc, Option<Utc>)>,
     /// What could not be read, and how often.
     damage: Option<(Option<FragmentNumber>, u32)>,
     /// Answers in a row that had nothing.
@@ -42,8 +42,8 @@ pub(super) struct Follow {
 }
 
 impl Follow {
-    /// `range`: it is the rest of a range, and this is where that ends.
-    pub(super) const fn new(selector: StartSelector, range: Option<Option<Utc>>) -> Self {
+    /// `range`: it is the rest of a range, and this is where that begins and ends.
+    pub(super) const fn new(selector: StartSelector, range: Option<(Utc, Option<Utc>)>) -> Self {
         Self { selector, range, damage: None, empty: 0 }
     }
 
@@ -57,7 +57,11 @@ impl Follow {
     }
 
     pub(super) fn until(&self) -> Option<Utc> {
-        self.range.flatten()
+        self.range.and_then(|(_, to)| to)
+    }
+
+    pub(super) fn from(&self) -> Option<Utc> {
+        self.range.map(|(from, _)| from)
     }
 }
 

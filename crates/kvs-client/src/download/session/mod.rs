@@ -432,12 +432,12 @@ impl Session {
     }
 
     fn close(&mut self, id: CallId) {
-        for line in [&mut self.current, &mut self.ahead] {
-            if line.take_if(|line| line.id == id).is_some() {
-                self.actions.push(Action::Close(id));
-            }
+        if self.current.take_if(|line| line.id == id).is_some() {
+            self.order.cut();
+        } else if self.ahead.take_if(|line| line.id == id).is_none() {
+            return;
         }
-        self.order.cut();
+        self.actions.push(Action::Close(id));
     }
 
     /// What is being read is given up, with what was to follow.
@@ -493,8 +493,11 @@ impl Session {
         if self.is_beyond(head) {
             return self.finish();
         }
-        let (verdict, lost) = self.order.begin(head, by);
         self.repeated = None;
+        if self.is_before(head) {
+            return self.order.pass(head);
+        }
+        let (verdict, lost) = self.order.begin(head, by);
         if let Some(lost) = lost {
             self.lose(lost);
         }

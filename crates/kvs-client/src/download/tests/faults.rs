@@ -82,6 +82,16 @@ fn a_range_whose_end_is_to_come_ends_there_through_any_weather() {
 }
 
 #[test]
+fn a_range_that_is_still_to_come_begins_where_it_should() {
+    let from = 50 * SECOND;
+    let mut world = world(Place::Range(Range::since(utc(from))), 1, 0, Weather::default());
+    world.play(120 * SECOND);
+    // The fragments that may cover it: no longer than twenty seconds, as far as anybody knows before they end.
+    let first = u64::try_from((from + 200 * SECOND - 20 * SECOND) / LENGTH).unwrap() * 10;
+    world.assert_all(first, world.service.frames());
+}
+
+#[test]
 fn in_fine_weather_nothing_is_asked_for_twice() {
     let mut world = world(Place::Range(Range::since(utc(-1_000 * SECOND))), 1, 0, Weather::default());
     world.play(60 * SECOND);

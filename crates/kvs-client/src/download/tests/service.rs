@@ -138,8 +138,10 @@ impl Service {
             StartSelector::Now => now,
             _ => i64::MIN,
         };
-        let covers = |recorded: &&Recorded| recorded.begin.saturating_add(LENGTH) <= at;
-        self.recorded.iter().filter(covers).map(|recorded| recorded.number.clone()).max()
+        // Of what is there: when that is all before the instant, what comes next is given, whatever its time.
+        let before =
+            |recorded: &&Recorded| recorded.server <= now && recorded.begin.saturating_add(LENGTH) <= at;
+        self.recorded.iter().filter(before).map(|recorded| recorded.number.clone()).max()
     }
 
     /// A page of a list: in no order, late, and of a few rows.

@@ -100,6 +100,8 @@ impl World {
             self.paused_until = self.now + i64::try_from(self.chance.below(20)).unwrap() * SECOND;
         }
         let room = self.now >= self.paused_until;
+        // The network is slow at times.
+        let mut most = if self.chance.often(500) { self.chance.below(15) } else { u64::MAX };
         for _ in 0..20_000 {
             self.session.turn(self.moment(), room);
             let actions: Vec<Action> = self.session.actions().collect();
@@ -116,7 +118,9 @@ impl World {
             assert!(!idle || busy || due.is_some(), "nothing is due at {} {:#?}", self.now, self.session);
             assert!(due.is_none_or(|due| due > monotonic(self.now)), "due at once, again and again");
             busy |= self.answer();
-            busy |= room && self.give();
+            let give = room && most > 0 && self.give();
+            most -= u64::from(give);
+            busy |= give;
             if !busy {
                 return;
             }
