@@ -12,7 +12,16 @@ use super::super::settings::{Place, Range, Settings};
 use super::service::{Chance, LENGTH, SECOND, Service, utc};
 use super::world::{Weather, World};
 
-const STORM: Weather = Weather { refusals: 100, breaks: 8, stalls: 1, ends: 30, damage: 10, pauses: 5 };
+const STORM: Weather = Weather {
+    refusals: 100,
+    breaks: 3,
+    stalls: 1,
+    ends: 30,
+    one_each: false,
+    slow: 900,
+    damage: 10,
+    pauses: 5,
+};
 
 fn settings(place: Place) -> Settings {
     Settings::new("front-door".parse().unwrap(), place)
@@ -130,11 +139,28 @@ fn a_stream_that_pauses_costs_a_call_every_three_seconds_and_goes_on_within_two(
 }
 
 #[test]
-fn calls_keep_their_distance_when_every_answer_ends_at_once() {
+fn calls_keep_their_distance_when_every_answer_ends_soon() {
+    let soon = Weather { one_each: true, ..Weather::default() };
+    let at_once = Weather { ends: 1_000, ..Weather::default() };
+    for weather in [soon, at_once] {
+        let mut world = world(Place::Follow(StartSelector::Earliest), 5, 0, weather);
+        world.play(30 * SECOND);
+        assert!(world.opened.len() > 30);
+        for window in world.opened.windows(6) {
+            assert!(window[5] - window[0] >= SECOND, "{window:?}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_ends_at_once_does_not_say_that_nothing_is_there() {
     let weather = Weather { ends: 1_000, ..Weather::default() };
     let mut world = world(Place::Follow(StartSelector::Earliest), 5, 0, weather);
-    world.play(30 * SECOND);
-    for window in world.opened.windows(6) {
-        assert!(window[5] - window[0] >= SECOND, "{window:?}");
-    }
+    world.play(SECOND);
+    assert!(world.opened.len() >= 2);
+    assert!(world.items.is_empty(), "{:?}", world.items);
+    assert!(!world.reports.iter().any(|report| matches!(report, Report::NoData { .. })));
+    world.weather = Weather::default();
+    world.play(100 * SECOND);
+    world.assert_all(0, world.service.frames());
 }

@@ -25,6 +25,10 @@ pub(super) struct Weather {
     pub(super) stalls: u64,
     /// An answer ends as it should, at each look.
     pub(super) ends: u64,
+    /// An answer ends as it should behind each fragment.
+    pub(super) one_each: bool,
+    /// Little comes, at each look.
+    pub(super) slow: u64,
     /// A fragment is said not to be there, or what comes is damaged.
     pub(super) damage: u64,
     /// Who takes does not, for a while.
@@ -43,6 +47,8 @@ struct Call {
     /// The last that was begun, and how many parts of it were given, while it is not whole.
     after: Option<FragmentNumber>,
     given: Option<usize>,
+    /// Something was given.
+    begun: bool,
     /// When something was given last.
     life: i64,
 }
@@ -101,7 +107,7 @@ impl World {
         }
         let room = self.now >= self.paused_until;
         // The network is slow at times.
-        let mut most = if self.chance.often(500) { self.chance.below(15) } else { u64::MAX };
+        let mut most = if self.chance.often(self.weather.slow) { self.chance.below(25) } else { u64::MAX };
         for _ in 0..20_000 {
             self.session.turn(self.moment(), room);
             let actions: Vec<Action> = self.session.actions().collect();
@@ -142,9 +148,8 @@ impl World {
                     Want::Live(selector) => (None, self.service.before(&selector, self.now)),
                     Want::Fragments(numbers) => (Some(numbers.into()), None),
                 };
-                let call =
-                    Call { id, at, open: false, stalled: false, named, after, given: None, life: self.now };
-                self.calls.push(call);
+                let (open, stalled, given, begun, life) = (false, false, None, false, self.now);
+                self.calls.push(Call { id, at, open, stalled, named, after, given, begun, life });
                 assert!(self.calls.len() <= 2, "two answers at a time");
             }
         }
@@ -211,7 +216,8 @@ impl World {
         }
         let within = self.calls[place].given.is_some();
         let broken = self.chance.often(self.weather.breaks).then(|| "reset".to_owned());
-        if broken.is_some() || (!within && self.chance.often(self.weather.ends)) {
+        let one = self.weather.one_each && self.calls[place].begun;
+        if broken.is_some() || (!within && (one || self.chance.often(self.weather.ends))) {
             // A list that ends early is one whose fragments were not there.
             if broken.is_some() || self.calls[place].named.is_none() {
                 self.calls.remove(place);
@@ -227,7 +233,7 @@ impl World {
         let call = &mut self.calls[place];
         match found {
             Some(found) => {
-                call.life = self.now;
+                (call.life, call.begun) = (self.now, true);
                 self.session.received(id, 1, self.moment());
                 self.session.found(id, found, self.moment());
                 true
