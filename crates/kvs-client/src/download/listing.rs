@@ -53,6 +53,8 @@ struct Window {
     rows: Vec<ListedFragment>,
     token: Option<String>,
     pages: usize,
+    /// What came to the service later has not settled for all of its pages: the first of them may be the oldest.
+    settled: Option<Utc>,
 }
 
 /// What a page means for a window.
@@ -64,7 +66,7 @@ enum Gathered {
 
 impl Window {
     const fn new(timeline: FragmentSelectorType, from: Utc, to: Utc) -> Self {
-        Self { timeline, from, to, rows: Vec::new(), token: None, pages: 0 }
+        Self { timeline, from, to, rows: Vec::new(), token: None, pages: 0, settled: None }
     }
 
     fn ask(&self) -> Option<Ask> {
@@ -73,7 +75,8 @@ impl Window {
         Some(Ask { selector, token: self.token.clone() })
     }
 
-    fn take(&mut self, page: FragmentPage) -> Gathered {
+    fn take(&mut self, page: FragmentPage, settled: Option<Utc>) -> Gathered {
+        self.settled = [self.settled, settled].into_iter().flatten().min();
         self.rows.extend(page.fragments);
         self.token = page.next_token;
         self.pages = self.pages.saturating_add(1);
@@ -85,8 +88,10 @@ impl Window {
     }
 }
 
-/// What has settled, in the order of its time. Of fragments that begin at the same time for their producer the newest counts: it has
-/// sent them again.
+/// What has settled, in the order of its time. Of fragments that begin at the same time for their producer the newest
+/// counts, since it has sent them again; but not one that was cut when the producer went, where there is a longer one.
+/// By the service's clock the newest may be behind what follows it, so that each stays in its place, and what comes twice
+/// is passed over when it comes.
 fn sorted(
     mut rows: Vec<ListedFragment>,
     timeline: FragmentSelectorType,
@@ -94,14 +99,16 @@ fn sorted(
 ) -> Vec<ListedFragment> {
     // First of all: what has not settled is not there, and takes nothing's place.
     rows.retain(|row| settled.is_none_or(|settled| row.server <= settled));
-    let mut newest: HashMap<Utc, FragmentNumber> = HashMap::with_capacity(rows.len());
-    for row in &rows {
-        let known = newest.entry(row.producer).or_insert_with(|| row.number.clone());
-        if *known < row.number {
-            *known = row.number.clone();
+    if timeline == FragmentSelectorType::ProducerTimestamp {
+        let mut best: HashMap<Utc, (Duration, FragmentNumber)> = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let known = best.entry(row.producer).or_insert_with(|| (row.length, row.number.clone()));
+            if (known.0, &known.1) < (row.length, &row.number) {
+                *known = (row.length, row.number.clone());
+            }
         }
+        rows.retain(|row| best.get(&row.producer).is_some_and(|(_, number)| *number == row.number));
     }
-    rows.retain(|row| newest.get(&row.producer) == Some(&row.number));
     rows.sort_unstable_by(|one, two| {
         time_of(one, timeline).cmp(&time_of(two, timeline)).then_with(|| one.number.cmp(&two.number))
     });
@@ -172,7 +179,7 @@ impl Windows {
     /// the last page of it.
     pub(super) fn take(&mut self, page: FragmentPage, settled: Option<Utc>) -> Option<Vec<ListedFragment>> {
         let window = self.window.as_mut()?;
-        match window.take(page) {
+        match window.take(page, settled) {
             Gathered::More => return None,
             Gathered::TooMany => {
                 let times = || window.rows.iter().map(|row| time_of(row, self.timeline));
@@ -190,7 +197,7 @@ impl Windows {
             }
             Gathered::All => {}
         }
-        let end = window.to;
+        let (end, settled) = (window.to, window.settled);
         let rows = std::mem::take(&mut window.rows);
         self.latest = self.latest.max(rows.iter().map(|row| end_of(row, self.timeline)).max());
         let mut rows = sorted(rows, self.timeline, settled);
@@ -284,7 +291,7 @@ impl Survey {
         let back = self.back.as_mut()?;
         let window = back.window.as_mut()?;
         let from = window.from;
-        match window.take(page) {
+        match window.take(page, None) {
             Gathered::More => {}
             // The last one is among those that begin no earlier than the last of these.
             Gathered::TooMany => {
@@ -406,6 +413,15 @@ mod tests {
     }
 
     #[test]
+    fn what_has_settled_had_so_when_the_first_page_came() {
+        let mut windows = Windows::new(PRODUCER, at(0), None, Duration::ZERO);
+        windows.ask(at(20_000));
+        assert_eq!(windows.take(page(vec![row(3, 6_000, 6_000)], true), Some(at(5_000))), None);
+        let rows = windows.take(page(vec![row(2, 4_000, 4_000)], false), Some(at(60_000))).unwrap();
+        assert_eq!(producers(&rows), [4_000]);
+    }
+
+    #[test]
     fn the_fragment_that_covers_the_beginning_is_the_first() {
         let all: Vec<_> = (0..10).map(|place| row(place, i64::try_from(place).unwrap() * 2_000, 0)).collect();
         for (from, first) in [(5_000, 4_000), (4_000, 4_000), (5_950, 6_000), (-5_000, 0)] {
@@ -427,6 +443,10 @@ mod tests {
         let settled = sorted(rows.clone(), PRODUCER, Some(at(9_200)));
         assert_eq!(settled, [rows[0].clone(), rows[2].clone()]);
         assert_eq!(sorted(rows.clone(), PRODUCER, Some(at(8_000))), rows[..2]);
+        assert_eq!(sorted(rows.clone(), SERVER, None), rows);
+        let cut = ListedFragment { length: Duration::from_millis(500), ..row(2_001, 2_000, 9_600) };
+        let with_cut = [rows.clone(), vec![cut]].concat();
+        assert_eq!(sorted(with_cut, PRODUCER, None), [rows[0].clone(), rows[2].clone(), rows[3].clone()]);
     }
 
     #[test]

@@ -36,6 +36,12 @@ fn world(place: Place, seed: u64, breaks: u64, weather: Weather) -> World {
     world
 }
 
+/// So many worlds, and ten times as many where there is time.
+fn seeds(count: u64) -> std::ops::Range<u64> {
+    let long = std::env::var_os("KVS_LONG").is_some();
+    0..count * if long { 10 } else { 1 }
+}
+
 fn storm_and_calm(mut world: World) -> World {
     world.play(100 * SECOND);
     world.weather = Weather::default();
@@ -45,7 +51,7 @@ fn storm_and_calm(mut world: World) -> World {
 
 #[test]
 fn a_stream_is_followed_from_its_beginning_through_any_weather() {
-    for seed in 0..60 {
+    for seed in seeds(60) {
         let world = storm_and_calm(world(Place::Follow(StartSelector::Earliest), seed, 60, STORM));
         world.assert_all(0, world.service.frames());
         assert_eq!(world.items.iter().filter(|item| matches!(item, Item::Tip)).count(), 1, "{seed}");
@@ -54,7 +60,7 @@ fn a_stream_is_followed_from_its_beginning_through_any_weather() {
 
 #[test]
 fn a_range_goes_over_into_what_comes_through_any_weather() {
-    for seed in 0..60 {
+    for seed in seeds(60) {
         for timeline in [FragmentSelectorType::ProducerTimestamp, FragmentSelectorType::ServerTimestamp] {
             let range = Range { timeline, ..Range::since(utc(-1_000 * SECOND)) };
             let world = storm_and_calm(world(Place::Range(range), seed, 60, STORM));
@@ -67,7 +73,7 @@ fn a_range_goes_over_into_what_comes_through_any_weather() {
 
 #[test]
 fn a_range_begins_and_ends_where_it_should_through_any_weather() {
-    for seed in 0..40 {
+    for seed in seeds(40) {
         // From the middle of the 25th fragment to the middle of the 60th.
         let (from, to) = (-200 * SECOND + 25 * LENGTH + SECOND, -200 * SECOND + 60 * LENGTH + SECOND);
         let range = Range { to: Some(utc(to)), ..Range::since(utc(from)) };
@@ -81,7 +87,7 @@ fn a_range_begins_and_ends_where_it_should_through_any_weather() {
 
 #[test]
 fn a_range_whose_end_is_to_come_ends_there_through_any_weather() {
-    for seed in 0..40 {
+    for seed in seeds(40) {
         let to = -200 * SECOND + 120 * LENGTH + SECOND;
         let range = Range { to: Some(utc(to)), ..Range::since(utc(-1_000 * SECOND)) };
         let world = storm_and_calm(world(Place::Range(range), seed, 0, STORM));
