@@ -286,21 +286,7 @@ impl Settings {
 
 /// RFC 3339, or nanoseconds since 1970.
 fn parse_time(text: &str) -> Option<Utc> {
-    if let Ok(nanos) = text.parse() {
-        return Some(Utc::from_nanos(nanos));
-    }
-    let time = glib::DateTime::from_iso8601(text, None).ok()?;
-    time.to_unix()
-        .checked_mul(1_000)
-        .and_then(Utc::from_millis)?
-        .checked_add(Duration::from_nanos(fraction(text)?))
-}
-
-/// The decimals of the seconds, in nanoseconds: GLib keeps six of them.
-fn fraction(text: &str) -> Option<u64> {
-    let Some((_, rest)) = text.split_once('.') else { return Some(0) };
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).take(9).collect();
-    format!("{digits:0<9}").parse().ok()
+    text.parse().map(Utc::from_nanos).ok().or_else(|| text.parse().ok())
 }
 
 const fn seconds(number: u32) -> Duration {

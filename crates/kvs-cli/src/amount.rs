@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kvs_media::moment;
+
 /// Bytes from `1000`, `12.5MB` or `20GiB`.
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     const FORM: &str = "a size is a number and B, kB, MB, GB, TB, KiB, MiB, GiB or TiB, such as 12.5MB";
@@ -31,8 +33,7 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
 
 /// A span from `30s`, `45min`, `24h` or `1day 12h`.
 pub(crate) fn span(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|_| "a span is a number and ms, s, min, h or days, such as 45min".into())
+    moment::span(text).map_err(|error| error.to_string())
 }
 
 /// Bytes for a person: `12.5 MB`.

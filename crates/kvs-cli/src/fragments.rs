@@ -7,6 +7,7 @@ use aws_sdk_kinesisvideo::Client;
 use aws_sdk_kinesisvideoarchivedmedia::types::{
     Fragment, FragmentSelector, FragmentSelectorType, TimestampRange,
 };
+use kvs_media::moment::Moment;
 use kvs_media::time::Utc;
 use kvs_wire::FragmentNumber;
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use crate::amount::show_bytes;
 use crate::aws::{self, Archive, archive, spinner};
 use crate::failure::{Failure, While as _};
-use crate::moment::{Moment, date_time, now, utc};
+use crate::moment::{self, date_time, now, utc};
 use crate::table::Table;
 
 /// From the last frame of a fragment to the first of the next there is always some time; more than this is a gap.
@@ -35,10 +36,10 @@ pub(crate) struct Fragments {
     /// The stream
     stream: String,
     /// From this time on: RFC 3339, seconds since 1970, or how long ago (-10min)
-    #[arg(long, value_name = "TIME", value_parser = Moment::parse, allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", value_parser = moment::parse, allow_hyphen_values = true)]
     from: Option<Moment>,
     /// Up to this time
-    #[arg(long, value_name = "TIME", value_parser = Moment::parse, allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME", value_parser = moment::parse, allow_hyphen_values = true)]
     to: Option<Moment>,
     /// The times are those of the service's clock, not of the producer's
     #[arg(long)]

@@ -11,6 +11,7 @@
 //! | [`playback`] | which of the service's playback calls will take a stream, and why not |
 //! | [`fragment`] | several tracks into one order, cut and mended so that the service takes every fragment |
 //! | [`time`] | the kinds of time, as types that cannot be mixed up |
+//! | [`moment`] | times and spans as people write them |
 //!
 //! # The service takes a stream in
 //!
@@ -172,6 +173,7 @@
 pub mod codec;
 pub mod fragment;
 pub mod mkv;
+pub mod moment;
 pub mod playback;
 pub mod time;
 mod track;
