@@ -115,6 +115,45 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) has_credential_file: bool,
 }
 
+/// The [`Surroundings`] of this process now.
+#[derive(Clone)]
+pub(crate) struct Around {
+    has_keys: bool,
+    session_token: Option<String>,
+    ca_file: Option<String>,
+    dual_stack: bool,
+    has_credential_file: bool,
+}
+
+impl Around {
+    /// Reads the environment, and looks for the credential file.
+    pub(crate) fn of(connection: &Connection) -> Self {
+        Self {
+            has_keys: variable("AWS_ACCESS_KEY_ID").is_some() && variable("AWS_SECRET_ACCESS_KEY").is_some(),
+            session_token: variable("AWS_SESSION_TOKEN"),
+            ca_file: variable("KVSSINK_CA_CERT_PATH"),
+            dual_stack: variable("AWS_USE_DUALSTACK_ENDPOINT").as_deref() == Some("true"),
+            has_credential_file: connection.credential_path().is_file(),
+        }
+    }
+
+    /// What of it matters.
+    pub(crate) fn seen(&self) -> Surroundings<'_> {
+        Surroundings {
+            has_keys: self.has_keys,
+            session_token: self.session_token.as_deref(),
+            ca_file: self.ca_file.as_deref(),
+            dual_stack: self.dual_stack,
+            has_credential_file: self.has_credential_file,
+        }
+    }
+}
+
+/// What the environment says.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 const CREDENTIAL_PATH: &str = ".kvs/credential";
 const IOT_FIELDS: [&str; 8] = [
     "endpoint",

@@ -3,6 +3,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | `kvssink` | the element that streams a pipeline into a stream |
+//! | `kvssrc` | the element that streams a stream into a pipeline |
 //! | `connection` | what the elements share: whose service, as whom, as properties |
 //! | `property` | properties as a table |
 //! | `message` | what is said on the bus, and how often |
@@ -15,6 +16,7 @@
 mod connection;
 mod gate;
 mod kvssink;
+mod kvssrc;
 mod log;
 mod message;
 mod property;
@@ -43,6 +45,7 @@ mod definition {
 
     /// Registers and does nothing else: GStreamer's scanner calls this in a process of its own.
     fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-        crate::kvssink::register(plugin)
+        crate::kvssink::register(plugin)?;
+        crate::kvssrc::register(plugin)
     }
 }

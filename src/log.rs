@@ -13,13 +13,33 @@ pub(crate) static SINK: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("kvssink", gst::DebugColorFlags::empty(), Some("Kinesis Video Streams sink"))
 });
 
-/// What the client does in its tasks.
+/// The source.
+pub(crate) static SRC: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new("kvssrc", gst::DebugColorFlags::empty(), Some("Kinesis Video Streams source"))
+});
+
+/// What the client does in the tasks that read.
+pub(crate) static FETCH: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "kvs-fetch",
+        gst::DebugColorFlags::empty(),
+        Some("Kinesis Video Streams download"),
+    )
+});
+
+/// What the client does in its other tasks.
 pub(crate) static UPLOAD: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("kvs-upload", gst::DebugColorFlags::empty(), Some("Kinesis Video Streams upload"))
 });
 
 /// The target of the client's events begins so.
 const CLIENT: &str = "kvs_client";
+/// And of those of what reads.
+const DOWNLOAD: &str = "kvs_client::download";
+
+fn category(target: &str) -> &'static gst::DebugCategory {
+    if target.starts_with(DOWNLOAD) { &FETCH } else { &UPLOAD }
+}
 
 /// Takes the client's events on a thread of our own into the debug log, for as long as the guard lives. An application
 /// that takes all events itself gets these too, and then they are not taken here.
@@ -33,7 +53,7 @@ struct DebugLog;
 impl Subscriber for DebugLog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with(CLIENT)
-            && UPLOAD.threshold().into_glib() >= level(*metadata.level()).into_glib()
+            && category(metadata.target()).threshold().into_glib() >= level(*metadata.level()).into_glib()
     }
 
     // The log's threshold may change at any time: no answer may be kept.
@@ -58,7 +78,7 @@ impl Subscriber for DebugLog {
         let mut line = Line(String::new());
         event.record(&mut line);
         let metadata = event.metadata();
-        UPLOAD.log(
+        category(metadata.target()).log(
             None::<&glib::Object>,
             level(*metadata.level()),
             glib::gstr!("kvs-client"),

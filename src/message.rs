@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kvs_client::download::{Lost, LostReason};
 use kvs_client::upload::{
     AckReport, ConnectionReport, ConnectionState, DropReason, Dropped, Failure, FailureKind,
 };
@@ -14,6 +15,8 @@ pub(crate) const CONNECTION: &str = "kvs-connection";
 pub(crate) const FRAGMENT_ACK: &str = "kvs-fragment-ack";
 /// Media are lost.
 pub(crate) const DROPPED: &str = "kvs-dropped";
+/// Nothing is sent to the stream.
+pub(crate) const NO_DATA: &str = "kvs-no-data";
 /// Media were mended.
 pub(crate) const REPAIRED: &str = "kvs-repaired";
 
@@ -76,6 +79,28 @@ pub(crate) fn discarded(reason: &str, text: &str, track: Option<&str>) -> gst::S
         .field("frames", 1_u64)
         .field_if_some("pad", track)
         .build()
+}
+
+/// `kvs-dropped` of what could not be read: reason, text, and where they are known fragment-number and first-time.
+pub(crate) fn lost(lost: &Lost) -> gst::Structure {
+    let reason = match &lost.why {
+        LostReason::Missing => "missing",
+        LostReason::Refused { .. } => "refused",
+        LostReason::Damaged(_) => "damaged",
+        LostReason::Cut => "cut",
+    };
+    gst::Structure::builder(DROPPED)
+        .field("reason", reason)
+        .field("text", lost.why.to_string())
+        .field("fragments", 1_u64)
+        .field_if_some("fragment-number", lost.number.as_ref().map(ToString::to_string))
+        .field_if_some("first-time", lost.at.map(time))
+        .build()
+}
+
+/// `kvs-no-data`: since (ns).
+pub(crate) fn no_data(since: Duration) -> gst::Structure {
+    gst::Structure::builder(NO_DATA).field("since", nanos(since)).build()
 }
 
 /// `kvs-repaired`: kind, text, and where it is known pad.

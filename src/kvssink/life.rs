@@ -13,7 +13,7 @@ use super::imp::{KvsSink, Patience, State};
 use super::listener::Voice;
 use super::run::Run;
 use super::settings::{Plan, SettingsError};
-use crate::connection::Surroundings;
+use crate::connection::Around;
 use crate::gate::Position;
 use crate::log::SINK;
 use crate::{message, runtime};
@@ -27,15 +27,7 @@ impl KvsSink {
     /// What a run needs, by the settings, the environment and the disk.
     pub(super) fn plan(&self) -> Result<Plan, SettingsError> {
         let settings = self.settings().clone();
-        let (token, ca_file) = (variable("AWS_SESSION_TOKEN"), variable("KVSSINK_CA_CERT_PATH"));
-        let around = Surroundings {
-            has_keys: variable("AWS_ACCESS_KEY_ID").is_some() && variable("AWS_SECRET_ACCESS_KEY").is_some(),
-            session_token: token.as_deref(),
-            ca_file: ca_file.as_deref(),
-            dual_stack: variable("AWS_USE_DUALSTACK_ENDPOINT").as_deref() == Some("true"),
-            has_credential_file: settings.connection.credential_path().is_file(),
-        };
-        let plan = settings.plan(around)?;
+        let plan = settings.plan(Around::of(&settings.connection).seen())?;
         settings.connection.check_files(&plan.client)?;
         Ok(plan)
     }
@@ -217,9 +209,4 @@ impl KvsSink {
         self.obj().emit_by_name::<()>("stream-error", &[&message::status(failure.kind)]);
         run.upload.wake();
     }
-}
-
-/// What the environment says.
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -36,7 +36,7 @@
 //!
 //! **Events**: see [`metadata`].
 
-mod caps;
+pub(crate) mod caps;
 mod ending;
 mod imp;
 mod legacy;

@@ -1,0 +1,415 @@
+//! The half that fetches: a source in time, which can be live and can be sought in.
+
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::base_src::CreateSuccess;
+use gst_base::subclass::prelude::*;
+use kvs_client::download::{Begin, Download, Next, Snap};
+
+use super::reading::{Output, Reading, Target};
+use super::run::Run;
+use crate::log::SRC;
+
+/// So long is waited for the reader before looking around.
+const LOOK: Duration = Duration::from_secs(1);
+/// More is too fast for any decoder to be worth it.
+const FASTEST: f64 = 4.0;
+/// A duration is said again when it has grown by this.
+const GROWTH: i64 = 1_000_000_000;
+
+glib::wrapper! {
+    /// The half that fetches.
+    pub(crate) struct KvsFetch(ObjectSubclass<Fetch>)
+        @extends gst_base::PushSrc, gst_base::BaseSrc, gst::Element, gst::Object;
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Fetch {
+    run: Mutex<Option<Arc<Run>>>,
+    /// What `unlock` needs, which waits for nothing.
+    hand: Mutex<Hand>,
+    /// The streaming thread's, and of who seeks while it does not stream.
+    work: Mutex<Option<Work>>,
+    /// What the flags of the seek that is being done mean.
+    wish: Mutex<Option<Snap>>,
+    extent: Mutex<Extent>,
+}
+
+/// The reader that may be waited for.
+#[derive(Debug, Default)]
+struct Hand {
+    download: Option<Arc<Download>>,
+    halted: bool,
+}
+
+#[derive(Debug)]
+struct Work {
+    reading: Reading,
+    download: Option<Arc<Download>>,
+    target: Option<Target>,
+}
+
+/// What is known of the time line, for queries.
+#[derive(Clone, Copy, Debug, Default)]
+struct Extent {
+    /// How long it is, when that is known.
+    duration: Option<i64>,
+    /// What was said of it.
+    said: i64,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for Fetch {
+    const NAME: &'static str = "GstRsKvsSrcFetch";
+    type Type = KvsFetch;
+    type ParentType = gst_base::PushSrc;
+}
+
+impl ObjectImpl for Fetch {
+    fn constructed(&self) {
+        self.parent_constructed();
+        let element = self.obj();
+        element.set_format(gst::Format::Time);
+        // A stop position is reached when the decoding times are behind it, which the other half knows.
+        element.set_automatic_eos(false);
+    }
+}
+
+impl GstObjectImpl for Fetch {}
+
+impl ElementImpl for Fetch {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Kinesis Video Streams fetcher",
+                "Source/Network",
+                "A part of kvssrc",
+                "the gst-plugin-kvs authors",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let (direction, presence) = (gst::PadDirection::Src, gst::PadPresence::Always);
+            gst::PadTemplate::new("src", direction, presence, &gst::Caps::new_any()).into_iter().collect()
+        });
+        &TEMPLATES
+    }
+}
+
+impl BaseSrcImpl for Fetch {
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        let run = lock(&self.run).clone();
+        let run = run.ok_or_else(|| gst::error_msg!(gst::CoreError::StateChange, ("there is no run")))?;
+        *lock(&self.extent) = Extent::default();
+        *lock(&self.hand) = Hand::default();
+        *lock(&self.work) = Some(Work { reading: Reading::new(run), download: None, target: None });
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        lock(&self.hand).download = None;
+        if let Some(work) = lock(&self.work).take() {
+            work.reading.run().close();
+        }
+        Ok(())
+    }
+
+    fn unlock(&self) -> Result<(), gst::ErrorMessage> {
+        self.halt(true);
+        Ok(())
+    }
+
+    fn unlock_stop(&self) -> Result<(), gst::ErrorMessage> {
+        self.halt(false);
+        Ok(())
+    }
+
+    fn is_seekable(&self) -> bool {
+        lock(&self.run).as_ref().is_some_and(|run| run.is_seekable())
+    }
+
+    fn do_seek(&self, segment: &mut gst::Segment) -> bool {
+        let Some(segment) = segment.downcast_mut::<gst::ClockTime>() else { return false };
+        let mut work = lock(&self.work);
+        let Some(work) = work.as_mut() else { return false };
+        let position = segment.start().map_or(0, nanos);
+        // That of the beginning, which every source is told to do.
+        if work.download.is_none() && position == 0 && work.target.is_none() {
+            return true;
+        }
+        if !work.reading.run().is_seekable() || segment.rate() <= 0.0 || segment.rate() > FASTEST {
+            return false;
+        }
+        if let Some(limit) = work.reading.limit().and_then(clock_time)
+            && segment.stop().is_none_or(|stop| stop > limit)
+        {
+            segment.set_stop(limit);
+        }
+        let snap = lock(&self.wish).take().unwrap_or(Snap::Accurate);
+        let moves = snap != Snap::Accurate;
+        gst::debug!(SRC, imp = self, "to {position} ({snap:?})");
+        work.target = Some(Target { position, snap, moves });
+        work.download = None;
+        lock(&self.hand).download = None;
+        // What came before is not wanted any more, and its connection is free.
+        work.reading.run().close();
+        work.reading.go_elsewhere(moves);
+        true
+    }
+
+    fn event(&self, event: &gst::Event) -> bool {
+        let gst::EventView::Seek(seek) = event.view() else { return self.parent_event(event) };
+        let (rate, flags, _, start, ..) = seek.get();
+        let refused = if !self.is_seekable() {
+            Some("a live stream cannot be sought in: set from".to_owned())
+        } else if rate <= 0.0 || rate > FASTEST {
+            Some(format!("rate {rate} is not between 0 and {FASTEST}"))
+        } else if start.format() != gst::Format::Time {
+            Some(format!("it cannot be sought by {:?}", start.format()))
+        } else if flags.contains(gst::SeekFlags::INSTANT_RATE_CHANGE) {
+            Some("the rate cannot be changed without a seek".to_owned())
+        } else {
+            None
+        };
+        if let Some(refused) = refused {
+            gst::warning!(SRC, imp = self, "a seek is refused: {refused}");
+            return false;
+        }
+        *lock(&self.wish) = Some(snap(flags));
+        match self.counted(seek) {
+            Some(event) => self.parent_event(&event),
+            None => self.parent_event(event),
+        }
+    }
+
+    fn query(&self, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::Latency(latency) => {
+                let Some(run) = lock(&self.run).clone() else { return false };
+                let live = !run.is_seekable();
+                let least = if live { run.plan.latency } else { Duration::ZERO };
+                let least = gst::ClockTime::try_from(least).unwrap_or(gst::ClockTime::ZERO);
+                // Nothing is lost when it is late: the service waits.
+                latency.set(live, least, gst::ClockTime::NONE);
+                true
+            }
+            gst::QueryViewMut::Duration(duration) if duration.format() == gst::Format::Time => {
+                let known = lock(&self.extent).duration.and_then(clock_time);
+                known.is_some_and(|known| {
+                    duration.set(known);
+                    true
+                })
+            }
+            gst::QueryViewMut::Seeking(seeking) if seeking.format() == gst::Format::Time => {
+                let end = lock(&self.extent).duration.and_then(clock_time);
+                seeking.set(self.is_seekable(), gst::ClockTime::ZERO, end);
+                true
+            }
+            _ => BaseSrcImplExt::parent_query(self, query),
+        }
+    }
+}
+
+impl PushSrcImpl for Fetch {
+    fn create(&self, _buffer: Option<&mut gst::BufferRef>) -> Result<CreateSuccess, gst::FlowError> {
+        let mut work = lock(&self.work);
+        let work = work.as_mut().ok_or(gst::FlowError::Flushing)?;
+        loop {
+            while let Some(output) = work.reading.ready.pop_front() {
+                if let Some(buffer) = self.put_out(work, output)? {
+                    return Ok(CreateSuccess::NewBuffer(buffer));
+                }
+            }
+            let download = match &work.download {
+                Some(download) => Arc::clone(download),
+                None => self.open(work),
+            };
+            match download.next(LOOK) {
+                Next::Item(item) => {
+                    work.reading.take(item, || self.running());
+                    self.extend(&work.reading);
+                }
+                Next::Nothing => {}
+                Next::Interrupted => return Err(gst::FlowError::Flushing),
+                Next::End => return Err(gst::FlowError::Eos),
+                Next::Failed(failure) => {
+                    work.reading.run().voice().fail(work.reading.run(), &failure);
+                    return Err(gst::FlowError::Error);
+                }
+            }
+        }
+    }
+}
+
+impl Fetch {
+    /// What it will read when it starts.
+    pub(super) fn set_run(&self, run: Option<Arc<Run>>) {
+        if let Some(run) = &run {
+            self.obj().set_live(!run.is_seekable());
+        }
+        *lock(&self.run) = run;
+    }
+
+    fn halt(&self, halted: bool) {
+        let mut hand = lock(&self.hand);
+        hand.halted = halted;
+        if let Some(download) = &hand.download {
+            download.interrupt(halted);
+        }
+    }
+
+    /// Begins to read where it is to.
+    fn open(&self, work: &mut Work) -> Arc<Download> {
+        let begin = work.target.and_then(|target| {
+            let at = work.reading.utc(target.position)?;
+            Some(Begin { at, snap: target.snap })
+        });
+        // Before it is known where stream time begins, nobody knows where the target is.
+        if work.reading.has_origin() {
+            work.target = None;
+        }
+        let download = work.reading.run().read(begin);
+        let mut hand = lock(&self.hand);
+        if hand.halted {
+            download.interrupt(true);
+        }
+        hand.download = Some(Arc::clone(&download));
+        work.download = Some(Arc::clone(&download));
+        download
+    }
+
+    /// What goes out for it, if anything does now.
+    fn put_out(&self, work: &mut Work, output: Output) -> Result<Option<gst::Buffer>, gst::FlowError> {
+        match output {
+            Output::Buffer(buffer) => return Ok(Some(buffer)),
+            Output::Mark(mark) => {
+                // It goes with the next buffer, behind a segment that is due: an empty one, so that it goes now.
+                self.obj().send_event(mark.event());
+                return Ok(Some(gst::Buffer::new()));
+            }
+            Output::Origin => match work.target {
+                Some(target) if target.position > 0 => {
+                    work.download = None;
+                    lock(&self.hand).download = None;
+                    work.reading.go_elsewhere(target.moves);
+                }
+                target => {
+                    work.target = None;
+                    if target.is_none() {
+                        self.segment(|segment| segment.set_stop(work.reading.limit().and_then(clock_time)))?;
+                    }
+                }
+            },
+            Output::Landed(position) => {
+                let at = clock_time(position);
+                self.segment(|segment| {
+                    segment.set_start(at);
+                    segment.set_time(at);
+                    segment.set_position(at);
+                    if segment.stop() < at {
+                        segment.set_stop(at);
+                    }
+                })?;
+            }
+            Output::Reached(position) => {
+                let segment = self.obj().segment();
+                let stop = segment.downcast_ref::<gst::ClockTime>().and_then(gst::FormattedSegment::stop);
+                if stop.is_some_and(|stop| position >= nanos(stop)) {
+                    return Err(gst::FlowError::Eos);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Changes the segment, which goes out before the next buffer does.
+    fn segment(
+        &self,
+        change: impl FnOnce(&mut gst::FormattedSegment<gst::ClockTime>),
+    ) -> Result<(), gst::FlowError> {
+        let Ok(mut segment) = self.obj().segment().downcast::<gst::ClockTime>() else {
+            return Err(gst::FlowError::Error);
+        };
+        change(&mut segment);
+        self.obj().new_segment(segment.upcast_ref()).map_err(|error| {
+            gst::error!(SRC, imp = self, "{error}");
+            gst::FlowError::Error
+        })
+    }
+
+    /// A seek that counts from the end as one that counts from the start, since the end moves. `None` where it need not be.
+    fn counted(&self, seek: &gst::event::Seek) -> Option<gst::Event> {
+        let (rate, flags, start_type, start, stop_type, stop) = seek.get();
+        if start_type != gst::SeekType::End && stop_type != gst::SeekType::End {
+            return None;
+        }
+        let end = lock(&self.extent).duration?;
+        let count = |kind, value| {
+            let gst::GenericFormattedValue::Time(value) = value else { return (kind, None) };
+            if kind != gst::SeekType::End {
+                return (kind, value);
+            }
+            // A distance from the end is negative, and travels as what it is not.
+            let back = value.map_or(0, |value| value.nseconds().cast_signed());
+            (gst::SeekType::Set, clock_time(end.saturating_add(back).max(0)))
+        };
+        let ((start_type, start), (stop_type, stop)) = (count(start_type, start), count(stop_type, stop));
+        let event = gst::event::Seek::builder(rate, flags, start_type, start, stop_type, stop);
+        Some(event.seqnum(seek.seqnum()).build())
+    }
+
+    /// The running time that it is now.
+    fn running(&self) -> i64 {
+        self.obj().current_running_time().map_or(0, nanos)
+    }
+
+    /// What is known of a range grows while it is being recorded.
+    fn extend(&self, reading: &Reading) {
+        if !reading.run().is_seekable() || !reading.has_origin() {
+            return;
+        }
+        let duration = reading.limit().map_or(reading.end, |limit| reading.end.min(limit));
+        let mut extent = lock(&self.extent);
+        let grown = extent.duration.is_none() || duration.saturating_sub(extent.said) >= GROWTH;
+        extent.duration = Some(duration);
+        if grown {
+            extent.said = duration;
+            drop(extent);
+            let element = self.obj();
+            let _ = element.post_message(gst::message::DurationChanged::builder().src(&*element).build());
+        }
+    }
+}
+
+/// Which key frame the flags of a seek mean.
+fn snap(flags: gst::SeekFlags) -> Snap {
+    use gst::SeekFlags as Flags;
+    if !flags.contains(Flags::KEY_UNIT) || flags.contains(Flags::ACCURATE) {
+        Snap::Accurate
+    } else if flags.contains(Flags::SNAP_BEFORE | Flags::SNAP_AFTER) {
+        Snap::Nearest
+    } else if flags.contains(Flags::SNAP_AFTER) {
+        Snap::After
+    } else {
+        Snap::Before
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn nanos(time: gst::ClockTime) -> i64 {
+    i64::try_from(time.nseconds()).unwrap_or(i64::MAX)
+}
+
+fn clock_time(position: i64) -> Option<gst::ClockTime> {
+    u64::try_from(position).ok().map(gst::ClockTime::from_nseconds)
+}

@@ -1,0 +1,186 @@
+//! What travels with frames: from the fetching half to the other in between them, and on each of them to whoever wants to
+//! know which fragment it is of.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kvs_client::download::{Fragment, FragmentEnd, Frame, Span};
+use kvs_media::mkv::{SimpleTag, TagValue};
+
+use super::timeline::apart;
+use crate::message::time;
+
+/// The meta on every buffer: `number`, `server-time`, `producer-time` (ns since 1970, of the fragment), `offset` (of the
+/// frame in it, ns), and `tags`, where the fragment has any.
+pub(crate) const META: &str = "KvsFragmentMeta";
+
+/// Names of tags become names of fields, which GLib keeps for ever: of a stream that makes up new ones all the time no
+/// more than this are.
+const NAMES: usize = 1_000;
+
+/// A place between two frames.
+#[derive(Clone, Debug)]
+pub(crate) enum Mark {
+    /// A fragment begins.
+    Begin {
+        /// It.
+        fragment: Arc<Fragment>,
+        /// It does not follow what was before.
+        discont: bool,
+        /// The silence in front of it, and where that ends on the time line.
+        silence: Option<(Span, i64)>,
+    },
+    /// It is whole.
+    End {
+        /// It.
+        fragment: Arc<Fragment>,
+        /// What is known now.
+        end: Arc<FragmentEnd>,
+        /// Where it begins on the time line.
+        position: i64,
+    },
+    /// Times go on elsewhere, by so many nanoseconds.
+    Moved(i64),
+}
+
+/// As a value of an event, between two elements that both are ours.
+#[derive(Clone, Debug, glib::Boxed)]
+#[boxed_type(name = "GstRsKvsSrcMark")]
+struct Carried(Arc<Mark>);
+
+const EVENT: &str = "kvs-mark";
+
+impl Mark {
+    /// As an event that keeps its place.
+    pub(crate) fn event(self) -> gst::Event {
+        let structure = gst::Structure::builder(EVENT).field("mark", Carried(Arc::new(self))).build();
+        gst::event::CustomDownstream::new(structure)
+    }
+
+    /// Of an event.
+    pub(crate) fn of(structure: &gst::StructureRef) -> Option<Arc<Self>> {
+        (structure.name() == EVENT)
+            .then(|| structure.get::<Carried>("mark").ok())
+            .flatten()
+            .map(|carried| carried.0)
+    }
+}
+
+/// Registers the meta.
+pub(crate) fn register() {
+    if !gst::meta::CustomMeta::is_registered(META) {
+        gst::meta::CustomMeta::register_simple(META);
+    }
+}
+
+/// What is said of a fragment on each of its frames.
+#[derive(Clone, Debug)]
+pub(crate) struct Stamp {
+    fragment: Arc<Fragment>,
+    number: String,
+    tags: Option<gst::Structure>,
+    /// Whose time it is.
+    unix: gst::Caps,
+}
+
+impl Stamp {
+    /// That of a fragment.
+    pub(crate) fn of(fragment: &Arc<Fragment>) -> Self {
+        Self {
+            number: fragment.number.to_string(),
+            tags: tags(&fragment.tags),
+            unix: gst::Caps::new_empty_simple("timestamp/x-unix"),
+            fragment: Arc::clone(fragment),
+        }
+    }
+
+    /// Puts it onto a frame of it.
+    pub(crate) fn put(&self, buffer: &mut gst::BufferRef, frame: &Frame) {
+        let utc = gst::ClockTime::from_nseconds(time(frame.time));
+        gst::ReferenceTimestampMeta::add(buffer, &self.unix, utc, gst::ClockTime::NONE);
+        let Ok(mut meta) = gst::meta::CustomMeta::add(buffer, META) else { return };
+        let structure = meta.mut_structure();
+        structure.set("number", self.number.as_str());
+        structure.set("server-time", time(self.fragment.server));
+        structure.set("producer-time", time(self.fragment.producer));
+        structure.set("offset", apart(frame.time, self.fragment.producer));
+        structure.set_if_some("tags", self.tags.as_ref());
+    }
+}
+
+/// `kvs-fragment`: number, server-time and producer-time (ns since 1970), last-time, position (of its beginning, ns), and
+/// where there are any tags, continuation-token and behind-now (ns).
+pub(crate) fn message(fragment: &Fragment, end: &FragmentEnd, position: i64) -> gst::Structure {
+    gst::Structure::builder("kvs-fragment")
+        .field("number", end.number.to_string())
+        .field("server-time", time(fragment.server))
+        .field("producer-time", time(fragment.producer))
+        .field("last-time", time(end.last))
+        .field("position", u64::try_from(position).unwrap_or_default())
+        .field_if_some("tags", tags(&end.tags))
+        .field_if_some("continuation-token", end.token.as_ref().map(|token| token.as_str().to_owned()))
+        .field_if_some("behind-now", end.behind_now.map(nanos))
+        .build()
+}
+
+/// `kvs-gap`: from and to (ns since 1970), duration (ns), and position, where it ends.
+pub(crate) fn gap(silence: Span, position: i64) -> gst::Structure {
+    gst::Structure::builder("kvs-gap")
+        .field("from", time(silence.from))
+        .field("to", time(silence.to))
+        .field("duration", u64::try_from(apart(silence.to, silence.from)).unwrap_or_default())
+        .field("position", u64::try_from(position).unwrap_or_default())
+        .build()
+}
+
+fn nanos(span: Duration) -> u64 {
+    crate::message::nanos(span)
+}
+
+/// Tags as fields of a structure; of several with one name the last.
+fn tags(tags: &[SimpleTag]) -> Option<gst::Structure> {
+    static KNOWN: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+    if tags.is_empty() {
+        return None;
+    }
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = known.get_or_insert_with(HashSet::new);
+    let mut structure = gst::Structure::new_empty("tags");
+    for tag in tags {
+        // A name of C ends at its first zero.
+        let name = tag.name.replace('\0', "");
+        if !known.contains(&name) {
+            if name.is_empty() || known.len() >= NAMES {
+                continue;
+            }
+            known.insert(name.clone());
+        }
+        match &tag.value {
+            TagValue::Text(text) => structure.set(name.as_str(), text.replace('\0', "")),
+            TagValue::Binary(bytes) => structure.set(name.as_str(), gst::Buffer::from_slice(bytes.clone())),
+        }
+    }
+    Some(structure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_fields_and_no_stream_fills_the_memory_with_names() {
+        gst::init().unwrap();
+        let of = |name: &str, value: &str| SimpleTag::text(name, value);
+        let made =
+            tags(&[of("plate", "ZH 1234"), of("door", "left"), of("plate", "BE 7"), of("", "none")]).unwrap();
+        assert_eq!((made.get("plate"), made.get("door"), made.n_fields()), (Ok("BE 7"), Ok("left"), 2));
+        assert!(tags(&[]).is_none());
+        for number in 0..3_000 {
+            tags(&[of(&format!("made up {number}"), "")]);
+        }
+        assert_eq!(tags(&[of("another", "1")]).unwrap().n_fields(), 0);
+        // What was known before still is.
+        assert_eq!(tags(&[of("plate", "a\0b")]).unwrap().get("plate"), Ok("ab"));
+    }
+}

@@ -1,0 +1,252 @@
+//! From what the reader gives to buffers with times, and marks between them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use kvs_client::download::{Bounds, Fragment, Frame, Item, Range, Span};
+use kvs_media::time::Utc;
+
+use super::mark::{Mark, Stamp};
+use super::run::Run;
+use super::settings::What;
+use super::stats::Tally;
+use super::timeline::{ByServer, Live, Recorded};
+
+/// What one place of a stream becomes.
+#[derive(Debug)]
+pub(super) enum Output {
+    /// It is known now where stream time begins.
+    Origin,
+    /// What is read begins here: where a seek has led.
+    Landed(i64),
+    /// Between two frames.
+    Mark(Mark),
+    /// A frame. `offset` is its track.
+    Buffer(gst::Buffer),
+    /// A fragment begins here, behind which nothing is wanted when this is behind the end.
+    Reached(i64),
+}
+
+/// A seek that is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    /// Where to, in stream time.
+    pub(super) position: i64,
+    /// At which key frame.
+    pub(super) snap: kvs_client::download::Snap,
+    /// The segment begins where that is.
+    pub(super) moves: bool,
+}
+
+/// What is being read, from one start to the next.
+#[derive(Debug)]
+pub(super) struct Reading {
+    run: Arc<Run>,
+    line: Option<Line>,
+    server: Option<ByServer>,
+    bounds: Option<Bounds>,
+    current: Option<Current>,
+    /// The next frame is where a seek has led; what was in front of it waits.
+    landing: Option<Vec<Mark>>,
+    discont: bool,
+    pub(super) ready: VecDeque<Output>,
+    /// The latest position that is known to be there.
+    pub(super) end: i64,
+}
+
+#[derive(Debug)]
+enum Line {
+    Recorded(Recorded),
+    Live(Live),
+}
+
+/// The fragment whose frames come.
+#[derive(Debug)]
+struct Current {
+    fragment: Arc<Fragment>,
+    stamp: Stamp,
+    position: i64,
+}
+
+impl Reading {
+    pub(super) fn new(run: Arc<Run>) -> Self {
+        let line = match run.plan.what {
+            What::Live(_) => Some(Line::Live(Live::default())),
+            What::Recorded(_) => None,
+        };
+        Self {
+            server: run.plan.by_server.then(ByServer::default),
+            line,
+            bounds: None,
+            current: None,
+            landing: None,
+            discont: true,
+            ready: VecDeque::new(),
+            end: 0,
+            run,
+        }
+    }
+
+    pub(super) fn run(&self) -> &Arc<Run> {
+        &self.run
+    }
+
+    /// Where stream time begins is known.
+    pub(super) const fn has_origin(&self) -> bool {
+        self.line.is_some()
+    }
+
+    /// The instant of a position in a range.
+    pub(super) fn utc(&self, position: i64) -> Option<Utc> {
+        match &self.line {
+            Some(Line::Recorded(line)) => Some(line.utc(position)),
+            _ => None,
+        }
+    }
+
+    /// Where a range ends by its settings; the position behind its last frame.
+    pub(super) fn limit(&self) -> Option<i64> {
+        match (&self.line, &self.run.plan.what) {
+            // By the service's clock fragments are in or out as a whole: what was sent faster than it lasts is laid out behind.
+            (Some(Line::Recorded(line)), What::Recorded(Range { to: Some(to), .. }))
+                if self.server.is_none() =>
+            {
+                Some(line.position(*to).saturating_add(1))
+            }
+            _ => None,
+        }
+    }
+
+    /// Reading goes on elsewhere. When it `lands`, the first frame is where the segment begins.
+    pub(super) fn go_elsewhere(&mut self, lands: bool) {
+        self.run.tally.at_tip.store(false, Ordering::Relaxed);
+        self.current = None;
+        self.discont = true;
+        self.ready.clear();
+        self.landing = lands.then(Vec::new);
+        if let Some(server) = &mut self.server {
+            server.restart();
+        }
+    }
+
+    /// Takes in what comes at this running time, and adds to `ready`.
+    pub(super) fn take(&mut self, item: Item, now: impl FnOnce() -> i64) {
+        match item {
+            Item::Range(bounds) => {
+                if let Some(Line::Recorded(line)) = &self.line {
+                    self.end = self.end.max(line.position(bounds.end));
+                }
+                self.bounds = Some(bounds);
+            }
+            Item::Fragment(fragment) => self.begin(fragment, now),
+            Item::Frame(frame) => self.frame(frame, now),
+            Item::Done(end) => {
+                if let Some(current) = &self.current {
+                    let (fragment, position) = (Arc::clone(&current.fragment), current.position);
+                    self.mark(Mark::End { fragment, end: Arc::new(end), position });
+                }
+            }
+            Item::Tip => self.run.tally.at_tip.store(true, Ordering::Relaxed),
+            Item::Lost(_) => self.discont = true,
+        }
+    }
+
+    fn mark(&mut self, mark: Mark) {
+        match &mut self.landing {
+            Some(waiting) => waiting.push(mark),
+            None => self.ready.push_back(Output::Mark(mark)),
+        }
+    }
+
+    fn begin(&mut self, fragment: Arc<Fragment>, now: impl FnOnce() -> i64) {
+        if let Some(server) = &mut self.server {
+            let moved = server.moved();
+            server.begin(fragment.producer, fragment.server);
+            Tally::add(&self.run.tally.server_moved, server.moved().saturating_sub(moved));
+        }
+        let shift = |utc: Utc| match &self.server {
+            Some(server) => server.shifted(utc),
+            None => utc,
+        };
+        let begins = shift(fragment.producer);
+        let silence = fragment.gap.map(|gap| Span { from: shift(gap.from), to: shift(gap.to) });
+        if self.line.is_none() {
+            let spans = self.bounds.as_ref().map_or(&[][..], |bounds| &bounds.spans);
+            let line = Recorded::new(begins, self.run.plan.closes_gaps.then_some(spans));
+            self.end = self.bounds.as_ref().map_or(0, |bounds| line.position(bounds.end));
+            self.line = Some(Line::Recorded(line));
+            self.ready.push_back(Output::Origin);
+        }
+        let position = match &mut self.line {
+            Some(Line::Recorded(line)) => {
+                if let Some(silence) = silence {
+                    line.add(silence);
+                }
+                line.position(begins)
+            }
+            Some(Line::Live(live)) => {
+                let now = now();
+                let moved = live.begin(begins, now);
+                let position = live.at(begins).unwrap_or(now);
+                if let Some(moved) = moved {
+                    Tally::add(&self.run.tally.time_moved, 1);
+                    self.discont = true;
+                    self.ready.push_back(Output::Mark(Mark::Moved(moved)));
+                }
+                position
+            }
+            None => 0,
+        };
+        self.ready.push_back(Output::Reached(position));
+        let discont = std::mem::take(&mut self.discont) || silence.is_some();
+        let silence = fragment.gap.map(|gap| (gap, position));
+        if let Some((gap, _)) = silence {
+            Tally::add(&self.run.tally.gaps, 1);
+            let span = gap.to.since(gap.from).unwrap_or_default();
+            Tally::add(&self.run.tally.gap_nanos, crate::message::nanos(span));
+        }
+        self.current =
+            Some(Current { stamp: Stamp::of(&fragment), fragment: Arc::clone(&fragment), position });
+        self.mark(Mark::Begin { fragment, discont, silence });
+    }
+
+    fn frame(&mut self, frame: Frame, now: impl FnOnce() -> i64) {
+        let Some(current) = &self.current else { return };
+        let utc = match &mut self.server {
+            Some(server) => server.utc(frame.time),
+            None => frame.time,
+        };
+        let position = match &mut self.line {
+            Some(Line::Recorded(line)) => line.position(utc),
+            Some(Line::Live(live)) => live.position(utc, now()),
+            None => return,
+        };
+        // A picture that leads the first one of all: nothing to decode it by was read.
+        let Ok(pts) = u64::try_from(position) else {
+            Tally::add(&self.run.tally.before_origin, 1);
+            return;
+        };
+        self.end = self.end.max(position);
+        if let Some(waiting) = self.landing.take() {
+            self.ready.push_back(Output::Landed(position));
+            self.ready.extend(waiting.into_iter().map(Output::Mark));
+        }
+        let mut buffer = gst::Buffer::from_slice(frame.payload.clone());
+        // Nobody else has it yet.
+        if let Some(buffer) = buffer.get_mut() {
+            buffer.set_pts(gst::ClockTime::from_nseconds(pts));
+            buffer.set_offset(frame.track.0);
+            if let Some(duration) = frame.duration {
+                buffer.set_duration(gst::ClockTime::from_nseconds(crate::message::nanos(duration)));
+            }
+            let mut flags = gst::BufferFlags::empty();
+            flags.set(gst::BufferFlags::DELTA_UNIT, !frame.key);
+            flags.set(gst::BufferFlags::DROPPABLE, frame.discardable);
+            flags.set(gst::BufferFlags::DECODE_ONLY, frame.invisible);
+            buffer.set_flags(flags);
+            current.stamp.put(buffer, &frame);
+        }
+        self.ready.push_back(Output::Buffer(buffer));
+    }
+}
