@@ -60,6 +60,28 @@ fn every_property_signal_and_pad_is_documented() {
 }
 
 #[test]
+fn every_property_and_pad_of_the_source_is_documented() {
+    let folder = plugin_folder();
+    let shown = inspect(folder.path(), &["kvssrc"]);
+    common::line::init();
+    let source = gst::ElementFactory::make("kvssrc").build().unwrap();
+    for property in source.list_properties() {
+        if property.owner_type() != source.type_() {
+            continue;
+        }
+        let (name, blurb) = (property.name(), property.blurb().unwrap_or_default());
+        assert!(blurb.len() > 10, "{name}: {blurb:?}");
+        let mut pairs = shown.lines().filter_map(|line| line.split_once(": "));
+        assert!(pairs.any(|(shown, said)| shown.trim() == name && said == blurb), "{name} is not shown");
+        assert!(!property.nick().is_empty() && property.nick() != name, "{name} has no nick");
+    }
+    for pad in ["video_%u", "audio_%u", "meta_%u"] {
+        assert!(shown.contains(&format!("SRC template: '{pad}'")), "{pad}");
+    }
+    assert!(shown.contains("Supported URI protocols:") && shown.contains("kvs"), "{shown}");
+}
+
+#[test]
 fn every_property_of_the_incumbent_is_there_with_its_type_and_default() {
     common::line::init();
     let sink = gst::ElementFactory::make("kvssink").build().unwrap();

@@ -82,6 +82,23 @@ impl Ground {
         )
     }
 
+    /// A source `k` of a stream of this service, as its root user.
+    pub(crate) fn source(&self, stream: &str) -> String {
+        let Keys { access_key, secret, .. } = &self.keys;
+        format!(
+            "kvssrc name=k stream-name={stream} endpoint={} aws-region=us-west-2 access-key={access_key} \
+             secret-key=\"{secret}\" connection-timeout=2 completion-timeout=3",
+            self.path.url()
+        )
+    }
+
+    /// Records a source, which ends, as this stream; from this instant on.
+    pub(crate) fn record(&self, stream: &str, source: &str, start: i64) {
+        let line = super::Line::new(&format!("{source} {} start-time={start}", self.sink(stream)));
+        line.play_to_the_end();
+        line.assert_adds_up();
+    }
+
     /// Makes a stream that keeps its media for a day.
     pub(crate) fn create(&self, stream: &str) {
         self.runtime.block_on(self.client().create(stream, 24));

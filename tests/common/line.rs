@@ -29,8 +29,15 @@ impl Line {
         init();
         let pipeline =
             gst::parse::launch(description).unwrap_or_else(|error| panic!("{error}: {description}"));
-        let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
-        let sink = pipeline.by_name("k").expect("no sink k");
+        // One element alone is no pipeline.
+        let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap_or_else(|element| {
+            let pipeline = gst::Pipeline::new();
+            pipeline.add(&element).unwrap();
+            pipeline
+        });
+        // A player is a pipeline itself.
+        let own = (pipeline.name() == "k").then(|| pipeline.clone().upcast());
+        let sink = own.or_else(|| pipeline.by_name("k")).expect("no element k");
         Self { pipeline, sink, said: RefCell::default() }
     }
 

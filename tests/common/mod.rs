@@ -18,11 +18,13 @@ pub(crate) mod child;
 pub(crate) mod form;
 pub(crate) mod ground;
 pub(crate) mod line;
+pub(crate) mod reader;
 pub(crate) mod stored;
 pub(crate) mod taken;
 
 pub(crate) use ground::Ground;
 pub(crate) use line::Line;
+pub(crate) use reader::Reader;
 pub(crate) use stored::Fragment;
 pub(crate) use taken::record;
 

@@ -1,0 +1,107 @@
+//! Everything that breaks on the way: each frame comes out once, in order, whatever it is.
+
+use serde_json::json;
+
+use super::common::reader::Got;
+use super::common::{Ground, H264, Line, Reader, live_pictures};
+
+fn camera(ground: &Ground) -> Line {
+    let line = Line::new(&format!("{} ! {H264} ! queue ! {}", live_pictures(), ground.sink("door")));
+    line.play();
+    line.until_stat("num-fragments-persisted", 2);
+    line
+}
+
+/// Every frame once, in order: none is missing, none comes twice.
+fn assert_whole(frames: &[Got]) {
+    for pair in frames.windows(2) {
+        let step = pair[1].utc - pair[0].utc;
+        assert!((50_000_000..400_000_000).contains(&step), "{step} ns behind {}", pair[0].utc);
+        assert!(pair[1].pts > pair[0].pts);
+    }
+}
+
+#[test]
+fn calls_that_end_all_the_time_are_not_seen() {
+    for fault in [
+        json!({ "what": { "end_get_media": { "millis": 700 } } }),
+        json!({ "what": { "close_after": { "bytes": 30_000 } } }),
+    ] {
+        let ground = Ground::with(|config| {
+            config.allow_faults = true;
+            config.limits.get_media_calls = 100;
+        });
+        let camera = camera(&ground);
+        for properties in ["start-selector=earliest", "from=-10min"] {
+            ground.fault(fault.clone());
+            let reader = Reader::of(&ground, "door", properties);
+            reader.line.play();
+            let had = camera.stat("num-frames-sent");
+            reader.until_frames("video_0", usize::try_from(had).unwrap() + 30);
+            assert_whole(&reader.came("video_0").frames);
+            ground.clear_faults();
+        }
+    }
+}
+
+#[test]
+fn lists_in_no_order_and_late_are_not_seen() {
+    let ground = Ground::with(|config| {
+        config.allow_faults = true;
+        config.limits.fragment_metadata_points = 1_000_000;
+    });
+    let camera = camera(&ground);
+    camera.until_stat("num-fragments-persisted", 6);
+    ground.fault(json!({ "what": "shuffle_lists" }));
+    ground.fault(json!({ "what": { "list_late": { "millis": 1_500 } } }));
+    let reader = Reader::of(&ground, "door", "from=-10min");
+    reader.line.play();
+    reader.until_frames("video_0", 90);
+    assert_whole(&reader.came("video_0").frames);
+}
+
+#[test]
+fn a_service_that_is_started_again_is_read_on_from_where_it_was() {
+    let mut ground = Ground::new();
+    let camera = camera(&ground);
+    let reader = Reader::of(&ground, "door", "from=-10min");
+    reader.line.play();
+    reader.line.until("the tip", |line| line.stats().get::<bool>("at-tip").unwrap());
+    let folder = ground.stop();
+    ground.start_again(folder);
+    camera.until_stat("num-reconnects", 1);
+    let had = reader.came("video_0").frames.len();
+    reader.until_frames("video_0", had + 40);
+    assert_whole(&reader.came("video_0").frames);
+    let states: Vec<_> = reader.line.connections();
+    assert!(states.contains(&"waiting".to_owned()), "{states:?}");
+}
+
+#[test]
+fn a_slow_consumer_holds_the_service_and_loses_nothing() {
+    let ground = Ground::new();
+    let camera = camera(&ground);
+    camera.until_stat("num-fragments-persisted", 5);
+    // It plays in real time what is read much faster.
+    let source = format!("{} from=-10min prefetch-bytes=4000", ground.source("door"));
+    let reader = Reader::with(&source, "fakesink sync=true async=false");
+    reader.line.play();
+    reader.until_frames("video_0", 70);
+    let held: u64 = reader.line.stat("held-bytes");
+    assert!(held <= 200_000, "{held}");
+    assert_whole(&reader.came("video_0").frames);
+}
+
+#[test]
+fn no_permission_is_one_clear_error() {
+    let ground = Ground::with(|config| config.allow_faults = true);
+    let camera = camera(&ground);
+    ground.fault(json!({ "what": { "refuse": { "operation": "GetMedia", "status": 403 } } }));
+    let reader = Reader::of(&ground, "door", "");
+    reader.line.play();
+    let errors = reader.line.wait("an error", |line| Some(line.errors()).filter(|errors| !errors.is_empty()));
+    assert!(errors.len() == 1 && errors[0].starts_with("door: "), "{errors:?}");
+    reader.line.set(gst::State::Null);
+    assert_eq!(reader.line.errors().len(), 1);
+    camera.end();
+}

@@ -1,0 +1,133 @@
+//! What is followed from a place on.
+
+use gst::prelude::*;
+
+use super::START;
+use super::common::reader::Got;
+use super::common::{Ground, H264, Line, Reader, live_pictures, pictures};
+
+#[test]
+fn what_was_recorded_comes_out_when_it_is_followed_from_the_earliest_on() {
+    let ground = Ground::new();
+    ground.record("door", &format!("{} ! {H264} ! k.", pictures(45)), START);
+    let reader = Reader::of(&ground, "door", "start-selector=earliest");
+    reader.line.play();
+    reader.until_frames("video_0", 45);
+    let came = reader.came("video_0");
+    assert_eq!(reader.pads(), ["video_0"]);
+    let first = &came.frames[0];
+    for (at, frame) in came.frames.iter().enumerate() {
+        let at = u64::try_from(at).unwrap();
+        let utc = (START + i64::try_from(at).unwrap() * 100_000_000) / 1_000_000 * 1_000_000;
+        assert_eq!(frame.utc, utc);
+        assert_eq!(frame.pts - first.pts, u64::try_from(frame.utc - first.utc).unwrap());
+        assert_eq!(frame.dts, Some(frame.pts));
+        assert_eq!(frame.key, at % 10 == 0);
+        assert_eq!(frame.discont, at == 0);
+    }
+}
+
+/// A camera that sends for as long as the line is there.
+fn camera(ground: &Ground, stream: &str) -> Line {
+    let line = Line::new(&format!("{} ! {H264} ! queue ! {}", live_pictures(), ground.sink(stream)));
+    line.play();
+    line
+}
+
+/// Every frame once, in order.
+fn assert_seamless(frames: &[Got]) {
+    for pair in frames.windows(2) {
+        let step = pair[1].utc - pair[0].utc;
+        // By the tick, and the pace of a busy machine.
+        assert!((50_000_000..400_000_000).contains(&step), "{step} ns behind {}", pair[0].utc);
+        assert_eq!(i64::try_from(pair[1].pts).unwrap() - i64::try_from(pair[0].pts).unwrap(), step);
+    }
+}
+
+#[test]
+fn what_happens_now_comes_out_now() {
+    let ground = Ground::new();
+    let camera = camera(&ground, "door");
+    camera.until_stat("num-fragments-persisted", 1);
+    let reader = Reader::of(&ground, "door", "latency=300000000");
+    reader.line.play();
+    reader.until_frames("video_0", 25);
+    let frames = reader.came("video_0").frames;
+    assert!(frames[0].key);
+    assert_seamless(&frames);
+    let mut latency = gst::query::Latency::new();
+    assert!(reader.line.sink.query(&mut latency));
+    assert_eq!(latency.result(), (true, gst::ClockTime::from_mseconds(300), None));
+    let mut seeking = gst::query::Seeking::new(gst::Format::Time);
+    assert!(reader.line.sink.query(&mut seeking) && !seeking.result().0);
+    let flags = gst::SeekFlags::FLUSH;
+    assert!(reader.line.pipeline.seek_simple(flags, gst::ClockTime::ZERO).is_err());
+    // The first frame is shown when it comes; the latest is as old as the fragment was then.
+    let running = reader.line.pipeline.current_running_time().unwrap().nseconds();
+    assert!(frames[0].pts < running, "{} of {running}", frames[0].pts);
+    // A frame is at the pad well before its fragment is whole.
+    reader.until_frames("video_0", frames.len() + 5);
+    let now = kvs_client::clock::utc().nanos();
+    let latest = reader.came("video_0").frames.last().unwrap().utc;
+    assert!(now - latest < 900_000_000, "{} ms old", (now - latest) / 1_000_000);
+}
+
+#[test]
+fn the_archive_goes_over_into_what_happens_now_and_back() {
+    let ground = Ground::new();
+    let camera = camera(&ground, "door");
+    camera.until_stat("num-fragments-persisted", 3);
+    let reader = Reader::of(&ground, "door", "from=-10min");
+    reader.line.play();
+    let at_tip = |reader: &Reader| reader.line.stats().get::<bool>("at-tip").unwrap();
+    reader.line.until("the tip", |_| at_tip(&reader));
+    let recorded = reader.came("video_0").frames.len();
+    reader.until_frames("video_0", recorded + 15);
+    let first = reader.came("video_0").frames;
+    assert_seamless(&first);
+    assert_eq!(first[0].pts, 0);
+    let mut latency = gst::query::Latency::new();
+    assert!(reader.line.sink.query(&mut latency) && !latency.result().0);
+    // Back to the beginning, and on into what happens now again.
+    reader.line.pipeline.seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::ZERO).unwrap();
+    reader.line.until("what came after the seek", |_| {
+        let came = reader.came("video_0");
+        came.flushes == 1 && came.frames.len() > first.len() + 5
+    });
+    let again = reader.came("video_0").frames;
+    assert_seamless(&again);
+    assert_eq!((again[0].utc, again[0].pts), (first[0].utc, 0));
+    let duration: gst::ClockTime = reader.line.sink.query_duration().unwrap();
+    assert!(duration.nseconds() >= first.last().unwrap().pts);
+    assert_eq!(reader.line.stat("num-lost"), 0);
+}
+
+#[test]
+fn a_stream_that_is_not_there_is_one_clear_error() {
+    let ground = Ground::new();
+    for properties in ["", "from=-10min"] {
+        let reader = Reader::of(&ground, "nowhere", properties);
+        reader.line.play();
+        let errors =
+            reader.line.wait("an error", |line| Some(line.errors()).filter(|errors| !errors.is_empty()));
+        assert!(errors.len() == 1 && errors[0].starts_with("nowhere: "), "{errors:?}");
+        reader.line.set(gst::State::Null);
+        assert_eq!(reader.line.errors().len(), 1);
+    }
+}
+
+#[test]
+fn a_stream_to_which_nothing_is_sent_is_said_to_be_silent() {
+    let ground = Ground::new();
+    ground.create("door");
+    let reader = Reader::of(&ground, "door", "no-data-timeout=2000000000");
+    reader.line.play();
+    let said = reader.line.wait("kvs-no-data", |line| line.said("kvs-no-data").into_iter().next());
+    assert!(said.get::<u64>("since").unwrap() >= 2_000_000_000);
+    // And what comes then comes out soon.
+    let camera = camera(&ground, "door");
+    camera.until_stat("num-frames-sent", 1);
+    let begun = std::time::Instant::now();
+    reader.until_frames("video_0", 1);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(4), "{:?}", begun.elapsed());
+}
