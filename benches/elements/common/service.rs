@@ -12,10 +12,10 @@ use kvs_service::tls::Tls;
 use kvs_service::{Config, Limits, Service};
 use tokio::net::TcpListener;
 
-use crate::ROLE;
+use crate::common::child::ROLE;
 
-const DATA: &str = "KVS_SINK_BENCH_DATA";
-const ADVERTISE: &str = "KVS_SINK_BENCH_ADVERTISE";
+const DATA: &str = "KVS_BENCH_DATA";
+const ADVERTISE: &str = "KVS_BENCH_ADVERTISE";
 pub(crate) const REGION: &str = "us-west-2";
 
 /// A service that runs. Its data are gone with it.
@@ -108,6 +108,11 @@ pub(crate) fn serve() {
             put_media_calls: 100_000,
             put_media_bytes: 100_000_000_000,
             put_media_fragments: u32::MAX,
+            get_media_readers: 100_000,
+            get_media_calls: 100_000,
+            get_media_bytes: 100_000_000_000,
+            fragment_metadata_points: u32::MAX,
+            fragment_media_points: u32::MAX,
             ..config.limits
         };
         let (service, opened) = Service::open(config).unwrap();

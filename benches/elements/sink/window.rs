@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use crate::now;
+use crate::common::child::now;
 
 /// What the way does.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use crate::machine;
+use crate::common::machine;
 
 /// What a row is held against.
 #[derive(Clone, Copy, Debug)]
