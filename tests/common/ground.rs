@@ -48,6 +48,11 @@ impl Ground {
         self.running().service.faults().set(fault.to_string().as_bytes()).unwrap();
     }
 
+    /// Makes what is recorded so old, by the service's clock, that lists are trusted with it.
+    pub(crate) fn settle(&self) {
+        self.fault(json!({ "what": { "skew_clock": { "millis": 60_000 } } }));
+    }
+
     /// Takes all faults back.
     pub(crate) fn clear_faults(&self) {
         self.running().service.faults().clear();
@@ -102,6 +107,15 @@ impl Ground {
     /// Makes a stream that keeps its media for a day.
     pub(crate) fn create(&self, stream: &str) {
         self.runtime.block_on(self.client().create(stream, 24));
+    }
+
+    /// Deletes a stream.
+    pub(crate) fn delete(&self, stream: &str) {
+        let client = self.client();
+        self.runtime.block_on(async {
+            let said = client.ok(Operation::DescribeStream, json!({ "StreamName": stream })).await;
+            client.ok(Operation::DeleteStream, json!({ "StreamARN": said["StreamInfo"]["StreamARN"] })).await;
+        });
     }
 
     /// The fragments that a stream lists, sorted by number.

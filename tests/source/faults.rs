@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
+use super::START;
 use super::common::reader::Got;
-use super::common::{Ground, H264, Line, Reader, live_pictures};
+use super::common::{Ground, H264, Line, Reader, live_pictures, pictures};
 
 fn camera(ground: &Ground) -> Line {
     let line = Line::new(&format!("{} ! {H264} ! queue ! {}", live_pictures(), ground.sink("door")));
@@ -58,6 +59,101 @@ fn lists_in_no_order_and_late_are_not_seen() {
     reader.line.play();
     reader.until_frames("video_0", 90);
     assert_whole(&reader.came("video_0").frames);
+}
+
+/// Sixty pictures in six fragments, as lists have them.
+fn archive() -> Ground {
+    let ground = Ground::with(|config| config.allow_faults = true);
+    ground.record("door", &format!("{} ! {H264} ! k.", pictures(60)), START);
+    ground.settle();
+    ground
+}
+
+/// The numbers of its fragments, each with those of the pictures in it: how many there are depends on how fast they came.
+fn pictures_of(ground: &Ground) -> Vec<(String, std::ops::Range<i64>)> {
+    let mut begin = 0;
+    let of = |row: &serde_json::Value| {
+        let last = row["FragmentLengthInMilliseconds"].as_i64().unwrap() / 100;
+        let pictures = begin..begin + last + 1;
+        begin = pictures.end;
+        (row["FragmentNumber"].as_str().unwrap().to_owned(), pictures)
+    };
+    let all: Vec<_> = ground.listed("door").iter().map(of).collect();
+    assert!(all.len() >= 3 && begin == 60, "{all:?}");
+    all
+}
+
+/// The numbers of pictures, by their times.
+fn numbered(frames: &[Got]) -> Vec<i64> {
+    frames.iter().map(|frame| (frame.utc - START + 50_000_000) / 100_000_000).collect()
+}
+
+const RANGE: &str = "from=2026-11-20T03:00:00Z to=2026-11-20T04:00:00Z";
+
+#[test]
+fn damage_on_the_way_is_not_seen_when_it_does_not_last() {
+    for (properties, live) in [(RANGE, false), ("start-selector=earliest", true)] {
+        let ground = archive();
+        // The first document, and the inside of one that comes later.
+        for at in [0, 3, 30_000] {
+            ground.fault(json!({ "times": 1, "what": { "damage_media": { "at": at } } }));
+        }
+        let reader = Reader::of(&ground, "door", properties);
+        if live {
+            reader.line.play();
+            reader.until_frames("video_0", 60);
+        } else {
+            reader.play_to_the_end();
+        }
+        let frames = reader.came("video_0").frames;
+        assert_eq!(frames.len(), 60, "{properties}");
+        assert_whole(&frames);
+        assert!(reader.line.stat("num-reconnects") >= 2, "{}", reader.line.stats());
+        assert!(reader.line.errors().is_empty());
+    }
+}
+
+#[test]
+fn damage_that_lasts_costs_what_is_damaged_and_is_said() {
+    let ground = archive();
+    // Each answer that is asked for, until the first fragment of it is given up.
+    ground.fault(json!({ "times": 4, "what": { "damage_media": { "at": 0 } } }));
+    let reader = Reader::of(&ground, "door", RANGE);
+    reader.play_to_the_end();
+    let rest = pictures_of(&ground)[0].1.end..60;
+    assert_eq!(numbered(&reader.came("video_0").frames), rest.collect::<Vec<_>>());
+    let dropped = reader.line.said("kvs-dropped");
+    assert_eq!(dropped.len(), 1);
+    assert_eq!(dropped[0].get::<&str>("reason").unwrap(), "damaged");
+    assert_eq!(reader.line.stat("num-lost"), 1);
+}
+
+#[test]
+fn a_fragment_that_is_missing_is_said_and_the_rest_comes_out() {
+    let ground = archive();
+    let all = pictures_of(&ground);
+    let (number, pictures) = &all[1];
+    ground.fault(json!({ "what": { "lose_fragment": { "number": number } } }));
+    let reader = Reader::of(&ground, "door", RANGE);
+    reader.play_to_the_end();
+    let rest: Vec<_> = (0..pictures.start).chain(pictures.end..60).collect();
+    assert_eq!(numbered(&reader.came("video_0").frames), rest);
+    let dropped = reader.line.said("kvs-dropped");
+    assert_eq!(dropped.len(), 1);
+    assert_eq!(dropped[0].get::<&str>("fragment-number").unwrap(), number);
+    assert_eq!(reader.line.stat("num-lost"), 1);
+    assert!(reader.line.errors().is_empty());
+}
+
+#[test]
+fn a_stream_that_is_deleted_while_it_plays_is_one_clear_error() {
+    let ground = archive();
+    let reader = Reader::of(&ground, "door", "start-selector=earliest");
+    reader.line.play();
+    reader.until_frames("video_0", 60);
+    ground.delete("door");
+    let errors = reader.line.wait("an error", |line| Some(line.errors()).filter(|errors| !errors.is_empty()));
+    assert!(errors.len() == 1 && errors[0].starts_with("door: "), "{errors:?}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ fn recorded() -> Ground {
     let ground = Ground::with(|config| {
         config.limits.fragment_metadata_points = 10_000_000;
         config.limits.fragment_media_points = 10_000_000;
+        config.allow_faults = true;
     });
     let avc = "h264parse ! video/x-h264,stream-format=avc,alignment=au";
     let b_frames = "x264enc key-int-max=10 bframes=3 b-adapt=false speed-preset=ultrafast";
@@ -26,6 +27,7 @@ fn recorded() -> Ground {
     ground.record("door", &format!("{} ! {b_frames} ! {avc} ! k.", pictures(60)), START);
     ground.record("door", &format!("{} ! {hevc} ! k.", pictures(45)), START + 60 * second);
     ground.record("door", &format!("{large} ! {plain} ! {avc} ! k."), START + 130 * second);
+    ground.settle();
     ground
 }
 

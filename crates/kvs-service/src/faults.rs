@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use kvs_wire::{AckEvent, ErrorId, Operation, StreamName};
+use bytes::{Bytes, BytesMut};
+use kvs_wire::{AckEvent, ErrorId, FragmentNumber, Operation, StreamName};
 use serde::Deserialize;
 
 /// A fault, as a test asks for it.
@@ -89,6 +90,16 @@ pub enum What {
         /// Milliseconds.
         millis: u64,
     },
+    /// A byte of an answer with media is another one.
+    DamageMedia {
+        /// Its place in the answer, the first being 0.
+        at: u64,
+    },
+    /// A fragment is listed, and not found.
+    LoseFragment {
+        /// Its number.
+        number: FragmentNumber,
+    },
 }
 
 /// What happens to a connection that carries media, from its beginning.
@@ -104,6 +115,21 @@ pub struct ConnectionFaults {
     pub end: Option<(End, u64)>,
     /// It ends after so long.
     pub age: Option<Duration>,
+    /// The byte at this place of an answer is another one.
+    pub damage: Option<u64>,
+}
+
+impl ConnectionFaults {
+    /// Damages a piece of an answer, of which so much has gone before.
+    pub(crate) fn spoil(&self, piece: Bytes, sent: u64) -> Bytes {
+        let place = self.damage.and_then(|at| usize::try_from(at.checked_sub(sent)?).ok());
+        let Some(place) = place.filter(|place| *place < piece.len()) else { return piece };
+        let mut spoiled = BytesMut::from(&piece[..]);
+        if let Some(byte) = spoiled.get_mut(place) {
+            *byte = !*byte;
+        }
+        spoiled.freeze()
+    }
 }
 
 /// How a connection ends.
@@ -204,6 +230,7 @@ impl Faults {
                 What::ExpireSession { millis } => Some(*millis),
                 _ => None,
             }),
+            damage: None,
         }
     }
 
@@ -214,7 +241,22 @@ impl Faults {
             What::EndGetMedia { millis } => Some(Duration::from_millis(*millis)),
             _ => None,
         });
-        ConnectionFaults { end: self.end(stream), age, ..ConnectionFaults::default() }
+        let damage = self.damage(stream);
+        ConnectionFaults { end: self.end(stream), age, damage, ..ConnectionFaults::default() }
+    }
+
+    /// What happens to an answer with the media of a list that begins now.
+    pub fn list_media(&self, stream: &StreamName) -> ConnectionFaults {
+        ConnectionFaults { damage: self.damage(Some(stream)), ..ConnectionFaults::default() }
+    }
+
+    /// Whether a fragment that is there is not found.
+    pub fn loses(&self, stream: &StreamName, number: &FragmentNumber) -> bool {
+        let lost = |what: &What| match what {
+            What::LoseFragment { number: lost } if lost == number => Some(()),
+            _ => None,
+        };
+        self.strike(Some(stream), lost).is_some()
     }
 
     /// How far the service's clock is ahead, in milliseconds.
@@ -238,6 +280,13 @@ impl Faults {
             _ => None,
         };
         self.strike(Some(stream), delay).unwrap_or_default()
+    }
+
+    fn damage(&self, stream: Option<&StreamName>) -> Option<u64> {
+        self.strike(stream, |what| match what {
+            What::DamageMedia { at } => Some(*at),
+            _ => None,
+        })
     }
 
     fn end(&self, stream: Option<&StreamName>) -> Option<(End, u64)> {
@@ -339,6 +388,7 @@ mod tests {
                 drop_acks: Some(AckEvent::Persisted),
                 end: Some((End::Reset, 1_000)),
                 age: Some(Duration::from_millis(1_500)),
+                damage: None,
             }
         );
         assert_eq!(faults.put_media(&cam), ConnectionFaults { error_ack: None, ..first });
@@ -362,6 +412,23 @@ mod tests {
         assert_eq!((faults.list_delay(&cam), faults.clock_skew()), (Duration::from_millis(900), -600_000));
         let ends: Vec<_> = (0..3).map(|_| faults.get_media(&cam).end).collect();
         assert_eq!(ends, [Some((End::Stall, 5)), Some((End::Close, 6)), None]);
+    }
+
+    #[test]
+    fn media_can_be_damaged_and_lost() {
+        let faults = faults(&[
+            r#"{"what":{"damage_media":{"at":5}},"times":2}"#,
+            r#"{"what":{"lose_fragment":{"number":"91343852333181432387730302044767688728495783937"}}}"#,
+        ]);
+        let cam = name("cam");
+        let damages = [faults.get_media(&cam), faults.list_media(&cam), faults.get_media(&cam)];
+        assert_eq!(damages.clone().map(|faults| faults.damage), [Some(5), Some(5), None]);
+        let pieces = [(0, "01234"), (5, "56789"), (3, "3456"), (6, "6789")];
+        let spoiled = pieces.map(|(sent, piece)| damages[0].spoil(piece.into(), sent));
+        assert_eq!(spoiled, [&b"01234"[..], b"\xca6789", b"34\xca6", b"6789"]);
+        let number =
+            |last: u32| format!("9134385233318143238773030204476768872849578393{last}").parse().unwrap();
+        assert_eq!([7, 8, 7].map(|last| faults.loses(&cam, &number(last))), [true, false, true]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::body::{Body, Broken, Source};
 use super::call::{Target, charge};
 use super::connection::Connection;
 use super::route::{Refused, json, typed};
+use crate::faults::ConnectionFaults;
 use crate::rates::Pace;
 use crate::readers::{Chunk, failure};
 use crate::seats::Seat;
@@ -339,6 +340,8 @@ pub(crate) async fn media_for_fragment_list(
         fragments: fragments.into(),
         reader: None,
         pace: Pace::new(service_limits.get_media_bytes),
+        sent: 0,
+        faults: service.faults.list_media(stream.name()),
         _seat: seat,
         _connection: connection,
         stream,
@@ -353,6 +356,8 @@ struct Listing {
     fragments: VecDeque<FragmentNumber>,
     reader: Option<Reader>,
     pace: Pace,
+    sent: u64,
+    faults: ConnectionFaults,
     _seat: Seat,
     _connection: Connection,
     stream: Arc<ActiveStream>,
@@ -362,7 +367,9 @@ struct Listing {
 impl Source for Listing {
     async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
         let Some(piece) = self.piece().await? else { return Some(Err(Broken)) };
+        let piece = self.faults.spoil(piece, self.sent);
         let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        self.sent = self.sent.saturating_add(length);
         self.stream.metrics.list_media_bytes.add(length);
         if let Some(resume) = self.pace.spend(length, self.service.clock.monotonic()) {
             tokio::time::sleep_until(self.service.clock.instant(resume).into()).await;
@@ -410,6 +417,9 @@ impl Listing {
     }
 
     async fn open(&self, number: &FragmentNumber) -> Result<Option<(Reader, Bytes)>, StoreError> {
+        if self.service.faults.loses(self.stream.name(), number) {
+            return Ok(None);
+        }
         let Some(number) = Number::from_wire(number) else { return Ok(None) };
         let id = self.stream.id;
         let row = blocking(&self.service, move |store| store.get(id, number)).await?;

@@ -211,6 +211,7 @@ impl Reading {
                 self.pieces.push_front(piece.split_off(left));
             }
         }
+        let piece = self.faults.spoil(piece, self.sent);
         let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
         self.sent = self.sent.saturating_add(length);
         self.moved = now;
