@@ -370,7 +370,7 @@ streams = 'many'"
 streams = 1
 stop_timeout = '10'"
             ),
-            "line 3: stop_timeout: a span is a number and ms, s, min, h or days, such as 45min"
+            "line 3: stop_timeout: a span is a number and ms, s, min, h or days, such as 45min or 1h30min, and not \"10\""
         );
         assert!(
             said(
