@@ -58,8 +58,9 @@ struct Inner {
 struct Asked {
     run: Option<Arc<Run>>,
     /// The streams that are wanted, since this was said last.
-    streams: Option<Vec<String>>,
-    last_seek: Option<gst::Seqnum>,
+    streams: Option<(Vec<String>, gst::Seqnum)>,
+    /// The last seek, and whether it was done.
+    last_seek: Option<(gst::Seqnum, bool)>,
 }
 
 #[glib::object_subclass]
@@ -145,7 +146,7 @@ impl Demux {
     /// These streams are wanted, and no others. It is done when the next frame comes.
     pub(super) fn choose(&self, select: &gst::event::SelectStreams) {
         let streams = select.streams().iter().map(ToString::to_string).collect();
-        lock(&self.asked).streams = Some(streams);
+        lock(&self.asked).streams = Some((streams, select.seqnum()));
     }
 
     /// There is, or was, more than one track.
@@ -199,8 +200,9 @@ impl Demux {
                 self.work(|inner| {
                     inner.time = time;
                     inner.segment = Some(event.clone());
+                    inner.combiner.reset();
                     for lane in &mut inner.lanes {
-                        lane.set_segment(&event);
+                        lane.restart(Some(&event));
                     }
                 });
                 true
@@ -228,7 +230,7 @@ impl Demux {
             gst::EventView::Eos(_) => {
                 self.work(|inner| {
                     for lane in &mut inner.lanes {
-                        lane.end(event.clone());
+                        lane.end();
                     }
                 });
                 true
@@ -245,10 +247,15 @@ impl Demux {
             }
             // One seek of a pipeline comes up every branch.
             gst::EventView::Seek(_) => {
-                let mut asked = lock(&self.asked);
-                if asked.last_seek.replace(event.seqnum()) == Some(event.seqnum()) {
-                    return true;
+                let seqnum = event.seqnum();
+                if let Some((_, done)) = lock(&self.asked).last_seek.filter(|(last, _)| *last == seqnum) {
+                    return done;
                 }
+                // What comes up another branch meanwhile is this one.
+                lock(&self.asked).last_seek = Some((seqnum, true));
+                let done = gst::Pad::event_default(pad, Some(&*self.obj()), event);
+                lock(&self.asked).last_seek = Some((seqnum, done));
+                return done;
             }
             _ => {}
         }
@@ -333,18 +340,22 @@ impl Demux {
         let stem = stem(track.kind);
         let taken = |name: &str| inner.lanes.iter().chain(made).any(|lane| lane.pad.name() == name);
         let name = (0..=LANES).map(|number| format!("{stem}_{number}")).find(|name| !taken(name))?;
-        let template = self.obj().pad_template(&format!("{stem}_%u"))?;
-        let pad = gst::Pad::builder_from_template(&template)
-            .name(name.as_str())
-            .event_function(|pad, parent, event| {
-                Self::catch_panic_pad_function(parent, || false, |own| own.src_event(pad, event))
-            })
-            .build();
+        let pad = self.pad(&name, stem)?;
         let format = Format::of(track);
         let id = format!("{}/{name}", run.plan.stream.as_str());
         let lane = Lane::new(pad, &id, track, format);
         self.warn(lane.warning().map(String::as_str));
         Some(lane)
+    }
+
+    /// A pad, which is shown once: one that was removed cannot be shown again.
+    fn pad(&self, name: &str, stem: &str) -> Option<gst::Pad> {
+        let template = self.obj().pad_template(&format!("{stem}_%u"))?;
+        let pad = gst::Pad::builder_from_template(&template).name(name);
+        let pad = pad.event_function(|pad, parent, event| {
+            Self::catch_panic_pad_function(parent, || false, |own| own.src_event(pad, event))
+        });
+        Some(pad.build())
     }
 
     /// Shows new lanes to everybody.
@@ -363,9 +374,8 @@ impl Demux {
         }
         // Whoever heard of the collection may have chosen already.
         let wanted = lock(&self.asked).streams.take();
-        let chosen = wanted.is_some();
-        if let Some(wanted) = wanted {
-            inner.unwanted = Some(unwanted(&collection, &wanted));
+        if let Some((wanted, _)) = &wanted {
+            inner.unwanted = Some(unwanted(&collection, wanted));
         }
         for mut lane in made {
             if is_wanted(inner.unwanted.as_ref(), &lane) {
@@ -373,20 +383,20 @@ impl Demux {
             }
             inner.lanes.push(lane);
         }
-        if chosen {
-            self.say_selected(inner, &collection);
+        if let Some((_, asked)) = wanted {
+            self.say_selected(inner, &collection, asked);
         }
     }
 
-    fn say_selected(&self, inner: &Inner, collection: &gst::StreamCollection) {
+    fn say_selected(&self, inner: &Inner, collection: &gst::StreamCollection, asked: gst::Seqnum) {
         let chosen = inner.lanes.iter().filter(|lane| lane.shown).map(|lane| lane.stream.clone());
-        let message =
-            gst::message::StreamsSelected::builder(collection).streams(chosen).src(&*self.obj()).build();
-        self.post(message);
+        let message = gst::message::StreamsSelected::builder(collection).streams(chosen).src(&*self.obj());
+        self.post(message.seqnum(asked).build());
     }
 
     fn show(&self, run: &Run, inner: &mut Inner, lane: &mut Lane) {
-        if lane.pad.set_active(true).is_err() {
+        if let Err(error) = lane.pad.set_active(true) {
+            gst::error!(SRC, imp = self, "{}: {error}", lane.pad.name());
             return;
         }
         lane.shown = true;
@@ -399,9 +409,9 @@ impl Demux {
 
     /// Does what was asked for by SELECT_STREAMS.
     fn select(&self, inner: &mut Inner) {
-        let Some(wanted) = lock(&self.asked).streams.take() else { return };
+        let Some((wanted, asked)) = lock(&self.asked).streams.take() else { return };
         let (Some(collection), Some(run)) = (inner.collection.clone(), inner.run.clone()) else {
-            lock(&self.asked).streams = Some(wanted);
+            lock(&self.asked).streams = Some((wanted, asked));
             return;
         };
         let before = inner.unwanted.replace(unwanted(&collection, &wanted));
@@ -409,18 +419,22 @@ impl Demux {
         for lane in &mut lanes {
             let (was, is) = (is_wanted(before.as_ref(), lane), is_wanted(inner.unwanted.as_ref(), lane));
             if was && !is {
-                lane.end(gst::event::Eos::new());
+                lane.end();
                 lane.shown = false;
                 inner.combiner.remove_pad(&lane.pad);
                 let _ = lane.pad.set_active(false);
                 let _ = self.obj().remove_pad(&lane.pad);
-            } else if is && !was {
+            } else if is
+                && !was
+                && let Some(pad) = self.pad(&lane.pad.name(), stem(lane.kind))
+            {
+                lane.pad = pad;
                 lane.restart(None);
                 self.show(&run, inner, lane);
             }
         }
         inner.lanes = lanes;
-        self.say_selected(inner, &collection);
+        self.say_selected(inner, &collection, asked);
     }
 
     /// Says something as the source.

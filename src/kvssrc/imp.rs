@@ -29,6 +29,16 @@ pub(crate) struct KvsSrc {
     state: Mutex<State>,
     fetch: KvsFetch,
     demux: KvsDemux,
+    /// Pads whose tracks are not wanted any more, until their queues are left.
+    leaving: Mutex<Vec<Leaving>>,
+}
+
+/// A pad that leaves, and the way through the queue that leads to it.
+#[derive(Debug)]
+struct Leaving {
+    ghost: gst::GhostPad,
+    sink: gst::Pad,
+    queue: gst::Element,
 }
 
 /// What changes between READY and READY.
@@ -52,6 +62,7 @@ impl ObjectSubclass for KvsSrc {
             state: Mutex::default(),
             fetch: glib::Object::builder().property("name", "fetch").build(),
             demux: glib::Object::builder().property("name", "demux").build(),
+            leaving: Mutex::default(),
         }
     }
 }
@@ -334,12 +345,19 @@ impl KvsSrc {
         }
         self.fetch.imp().set_run(None);
         self.demux.imp().set_run(None);
+        let element = self.obj();
+        if let Some(queue) = element.by_name(QUEUE) {
+            let _ = queue.set_state(gst::State::Null);
+            let _ = element.remove(&queue);
+        }
     }
 
     /// A pad of the demuxer is one of this. Where there are several, each has a thread: who waits for all of them before
     /// taking more of one, as `playbin` does, would wait for ever otherwise.
     fn show(&self, pad: &gst::Pad) {
         let element = self.obj();
+        // It is wanted again before it was gone.
+        self.see_off(&pad.name(), true);
         let shown = if self.demux.imp().has_several() { self.queued(pad) } else { Ok(pad.clone()) };
         let shown = shown.and_then(|own| {
             let template = pad.pad_template().and_then(|own| element.pad_template(own.name_template()));
@@ -378,16 +396,54 @@ impl KvsSrc {
         Ok(out)
     }
 
+    /// A pad of the demuxer goes, and ours with it. Who streams through its queue may be held downstream, and is waited
+    /// for elsewhere.
     fn hide(&self, pad: &gst::Pad) {
         let element = self.obj();
-        if let Some(ghost) = element.static_pad(&pad.name()) {
+        let Some(ghost) = element.static_pad(&pad.name()).and_downcast::<gst::GhostPad>() else { return };
+        let queue = element.by_name(QUEUE);
+        let way = queue.and_then(|queue| {
+            let name = ghost.target()?.name().replace("src", "sink");
+            Some((queue.static_pad(&name)?, queue))
+        });
+        let Some((sink, queue)) = way else {
             let _ = ghost.set_active(false);
             let _ = element.remove_pad(&ghost);
+            return;
+        };
+        let streams = queue.current_state() >= gst::State::Paused;
+        self.leaving().push(Leaving { ghost, sink, queue });
+        let name = pad.name();
+        if streams {
+            element.call_async(move |element| element.imp().see_off(&name, false));
+        } else {
+            self.see_off(&name, false);
         }
-        if let (Some(queue), Some(peer)) = (element.by_name(QUEUE), pad.peer()) {
-            let _ = pad.unlink(&peer);
-            queue.release_request_pad(&peer);
+    }
+
+    /// Ends a pad that is leaving, once nothing streams through it any more: at once, where `hurries`.
+    fn see_off(&self, name: &str, hurries: bool) {
+        let leaving = {
+            let mut all = self.leaving();
+            let place = all.iter().position(|leaving| leaving.ghost.name() == name);
+            place.map(|place| all.swap_remove(place))
+        };
+        let Some(Leaving { ghost, sink, queue }) = leaving else { return };
+        if hurries {
+            ghost.push_event(gst::event::FlushStart::new());
         }
+        queue.release_request_pad(&sink);
+        if hurries {
+            ghost.push_event(gst::event::FlushStop::new(false));
+        }
+        // What was in the queue is not wanted; that nothing more comes, downstream has to know.
+        ghost.push_event(gst::event::Eos::new());
+        let _ = ghost.set_active(false);
+        let _ = self.obj().remove_pad(&ghost);
+    }
+
+    fn leaving(&self) -> MutexGuard<'_, Vec<Leaving>> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stats(&self) -> gst::Structure {

@@ -26,6 +26,8 @@ pub(super) struct Lane {
     track: Track,
     format: Format,
     dts: DecodeTimes,
+    /// Of the segment, and so of the seek that made it.
+    seqnum: Option<gst::Seqnum>,
     /// What is before is said.
     position: Option<gst::ClockTime>,
     discont: bool,
@@ -72,6 +74,7 @@ impl Lane {
             dts: DecodeTimes::new(format.reorder_depth, format.lasts),
             track: track.clone(),
             format,
+            seqnum: None,
             position: None,
             discont: true,
             needs_key: track.kind == TrackKind::Video,
@@ -88,7 +91,7 @@ impl Lane {
 
     /// What everybody downstream has to know before the first frame.
     pub(super) fn introduce(
-        &self,
+        &mut self,
         run: &Run,
         segment: Option<&gst::Event>,
         collection: Option<&gst::StreamCollection>,
@@ -99,6 +102,7 @@ impl Lane {
             .flags(self.stream.stream_flags())
             .stream(self.stream.clone());
         let seqnum = segment.map(|segment| segment.seqnum());
+        self.seqnum = seqnum.or(self.seqnum);
         // Nobody is linked yet: they stay on the pad.
         let start = match seqnum {
             Some(seqnum) => start.seqnum(seqnum).build(),
@@ -157,20 +161,15 @@ impl Lane {
         self.discont = true;
     }
 
-    /// What comes may be anywhere.
+    /// What comes may be anywhere: behind a flush, or in another segment.
     pub(super) fn restart(&mut self, segment: Option<&gst::Event>) {
         self.dts.forget();
         (self.position, self.discont, self.done, self.at_end) = (None, true, false, false);
         self.needs_key = self.kind == TrackKind::Video;
         if let Some(segment) = segment {
+            self.seqnum = Some(segment.seqnum());
             self.pad.push_event(segment.clone());
         }
-    }
-
-    /// Another segment begins, with nothing lost in between.
-    pub(super) fn set_segment(&mut self, segment: &gst::Event) {
-        (self.done, self.at_end) = (false, false);
-        self.pad.push_event(segment.clone());
     }
 
     /// A frame of it comes out.
@@ -215,7 +214,7 @@ impl Lane {
             self.done = true;
             // A segment that is played again ends in SEGMENT_DONE.
             if !flags.contains(gst::SegmentFlags::SEGMENT) {
-                self.end(gst::event::Eos::new());
+                self.end();
             }
             return Err(gst::FlowError::Eos);
         }
@@ -249,8 +248,11 @@ impl Lane {
             return;
         }
         self.position = Some(to);
-        let gap = gst::event::Gap::builder(begin).duration(to.saturating_sub(begin)).build();
-        self.pad.push_event(gap);
+        let gap = gst::event::Gap::builder(begin).duration(to.saturating_sub(begin));
+        self.pad.push_event(match self.seqnum {
+            Some(seqnum) => gap.seqnum(seqnum).build(),
+            None => gap.build(),
+        });
     }
 
     /// Another track is at `now`: when this one is far behind, it has nothing to say.
@@ -263,9 +265,13 @@ impl Lane {
     }
 
     /// It is at its end.
-    pub(super) fn end(&mut self, event: gst::Event) {
+    pub(super) fn end(&mut self) {
         if !std::mem::replace(&mut self.at_end, true) {
-            self.pad.push_event(event);
+            let end = gst::event::Eos::builder();
+            self.pad.push_event(match self.seqnum {
+                Some(seqnum) => end.seqnum(seqnum).build(),
+                None => end.build(),
+            });
         }
     }
 }

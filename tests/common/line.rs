@@ -119,6 +119,12 @@ impl Line {
         self.said.borrow().iter().any(|message| message.type_() == kind)
     }
 
+    /// The last message of a kind.
+    pub(crate) fn last(&self, kind: gst::MessageType) -> Option<gst::Message> {
+        self.take_messages();
+        self.said.borrow().iter().rev().find(|message| message.type_() == kind).cloned()
+    }
+
     /// The texts of all errors.
     pub(crate) fn errors(&self) -> Vec<String> {
         self.take_messages();

@@ -38,6 +38,7 @@ fn it_starts_and_stops_again_and_again() {
             reader.line.set(state);
             assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
             assert!(reader.line.sink.src_pads().is_empty());
+            assert!(reader.line.sink.downcast_ref::<gst::Bin>().unwrap().by_name("queue").is_none());
             for sink in reader.line.pipeline.children().iter().filter(|child| **child != reader.line.sink) {
                 sink.set_state(gst::State::Null).unwrap();
                 reader.line.pipeline.remove(sink).unwrap();
@@ -99,17 +100,47 @@ fn tracks_can_be_chosen() {
 }
 
 #[test]
-fn a_track_that_is_chosen_later_begins_with_a_key_frame() {
+fn tracks_can_be_chosen_again_and_again() {
     let ground = recorded();
     let reader = Reader::of(&ground, "door", RANGE);
     reader.play_to_the_end();
-    assert_eq!(reader.pads(), ["audio_0", "video_0"]);
     let source = &reader.line.sink;
-    assert!(source.send_event(gst::event::SelectStreams::new(["door/audio_0"])));
-    let seek = || reader.line.pipeline.seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::ZERO).unwrap();
-    seek();
-    reader.line.until("the choice", |line| line.has(gst::MessageType::StreamsSelected));
-    assert!(source.static_pad("video_0").is_none() && source.static_pad("audio_0").is_some());
+    for wanted in
+        [&["audio_0"][..], &["audio_0", "video_0"], &["video_0"], &["audio_0"], &["audio_0", "video_0"]]
+    {
+        let ids: Vec<_> = wanted.iter().map(|name| format!("door/{name}")).collect();
+        let choice = gst::event::SelectStreams::new(ids.iter().map(String::as_str));
+        assert!(source.send_event(choice.clone()));
+        reader.output.lock().unwrap().values_mut().for_each(|came| came.events.clear());
+        source.seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::ZERO).unwrap();
+        reader.line.until(&format!("{wanted:?}"), |_| {
+            let mut there: Vec<_> = source.src_pads().iter().map(|pad| pad.name().to_string()).collect();
+            there.sort_unstable();
+            there == wanted && wanted.iter().all(|name| reader.came(name).has_ended())
+        });
+        for name in wanted {
+            assert!(!reader.came(name).frames.is_empty(), "{name} of {wanted:?}");
+        }
+        let selected = reader.line.last(gst::MessageType::StreamsSelected).unwrap();
+        assert_eq!(selected.seqnum(), choice.seqnum());
+        let gst::MessageView::StreamsSelected(said) = selected.view() else { unreachable!() };
+        assert_eq!(said.streams().len(), wanted.len());
+        let queue = source.downcast_ref::<gst::Bin>().unwrap().by_name("queue").unwrap();
+        assert_eq!(queue.sink_pads().len(), wanted.len());
+    }
+}
+
+#[test]
+fn a_track_that_is_not_wanted_any_more_ends_while_it_plays() {
+    let ground = recorded();
+    let source = format!("{} {RANGE}", ground.source("door"));
+    let reader = Reader::with(&source, "queue max-size-buffers=1 ! fakesink sync=true");
+    reader.line.play();
+    reader.until_frames("video_0", 3);
+    assert!(reader.line.sink.send_event(gst::event::SelectStreams::new(["door/audio_0"])));
+    reader.line.until("the end", |line| line.has(gst::MessageType::Eos));
+    let pads: Vec<_> = reader.line.sink.src_pads().iter().map(|pad| pad.name().to_string()).collect();
+    assert!(!pads.contains(&"video_0".to_owned()) || reader.came("video_0").has_ended(), "{pads:?}");
 }
 
 #[test]
