@@ -137,22 +137,23 @@ impl BaseSrcImpl for Fetch {
 
     fn do_seek(&self, segment: &mut gst::Segment) -> bool {
         let Some(segment) = segment.downcast_mut::<gst::ClockTime>() else { return false };
+        // Whatever becomes of it, it is not that of the next one.
+        let wish = lock(&self.wish).take();
         let mut work = lock(&self.work);
         let Some(work) = work.as_mut() else { return false };
         let position = segment.start().map_or(0, nanos);
+        if !is_rate(segment.rate()) {
+            return false;
+        }
         // That of the beginning, which every source is told to do.
         if work.download.is_none() && position == 0 && work.target.is_none() {
             return true;
         }
-        if !work.reading.run().is_seekable() || segment.rate() <= 0.0 || segment.rate() > FASTEST {
+        if !work.reading.run().is_seekable() {
             return false;
         }
-        if let Some(limit) = work.reading.limit().and_then(clock_time)
-            && segment.stop().is_none_or(|stop| stop > limit)
-        {
-            segment.set_stop(limit);
-        }
-        let snap = lock(&self.wish).take().unwrap_or(Snap::Accurate);
+        bound(segment, work.reading.limit());
+        let snap = wish.unwrap_or(Snap::Accurate);
         let moves = snap != Snap::Accurate;
         gst::debug!(SRC, imp = self, "to {position} ({snap:?})");
         work.target = Some(Target { position, snap, moves });
@@ -165,27 +166,14 @@ impl BaseSrcImpl for Fetch {
     }
 
     fn event(&self, event: &gst::Event) -> bool {
-        let gst::EventView::Seek(seek) = event.view() else { return self.parent_event(event) };
-        let (rate, flags, _, start, ..) = seek.get();
-        let refused = if !self.is_seekable() {
-            Some("a live stream cannot be sought in: set from".to_owned())
-        } else if rate <= 0.0 || rate > FASTEST {
-            Some(format!("rate {rate} is not between 0 and {FASTEST}"))
-        } else if start.format() != gst::Format::Time {
-            Some(format!("it cannot be sought by {:?}", start.format()))
-        } else if flags.contains(gst::SeekFlags::INSTANT_RATE_CHANGE) {
-            Some("the rate cannot be changed without a seek".to_owned())
-        } else {
-            None
-        };
-        if let Some(refused) = refused {
-            gst::warning!(SRC, imp = self, "a seek is refused: {refused}");
-            return false;
-        }
-        *lock(&self.wish) = Some(snap(flags));
-        match self.counted(seek) {
-            Some(event) => self.parent_event(&event),
-            None => self.parent_event(event),
+        match event.view() {
+            gst::EventView::Seek(seek) => {
+                self.admit(seek, self.is_seekable())
+                    && self
+                        .counted(seek)
+                        .map_or_else(|| self.parent_event(event), |event| self.parent_event(&event))
+            }
+            _ => self.parent_event(event),
         }
     }
 
@@ -257,6 +245,34 @@ impl Fetch {
         *lock(&self.run) = run;
     }
 
+    /// A seek can be done, and what it wishes is known then: all of them come through here.
+    fn admit(&self, seek: &gst::event::Seek, is_seekable: bool) -> bool {
+        let (rate, flags, _, start, ..) = seek.get();
+        let refused = if !is_seekable {
+            Some("a live stream cannot be sought in: set from".to_owned())
+        } else if !is_rate(rate) {
+            Some(format!("rate {rate} is not between 0 and {FASTEST}"))
+        } else if start.format() != gst::Format::Time {
+            Some(format!("it cannot be sought by {:?}", start.format()))
+        } else if flags.contains(gst::SeekFlags::INSTANT_RATE_CHANGE) {
+            Some("the rate cannot be changed without a seek".to_owned())
+        } else {
+            None
+        };
+        if let Some(refused) = refused {
+            gst::warning!(SRC, imp = self, "a seek is refused: {refused}");
+            return false;
+        }
+        *lock(&self.wish) = Some(snap(flags));
+        true
+    }
+
+    /// A seek before anything is read, which is done when that begins.
+    pub(super) fn seek_later(&self, event: &gst::Event, is_seekable: bool) -> bool {
+        let gst::EventView::Seek(seek) = event.view() else { return false };
+        self.admit(seek, is_seekable) && self.obj().send_event(event.clone())
+    }
+
     fn halt(&self, halted: bool) {
         let mut hand = lock(&self.hand);
         hand.halted = halted;
@@ -294,19 +310,17 @@ impl Fetch {
                 self.obj().send_event(mark.event());
                 return Ok(Some(gst::Buffer::new()));
             }
-            Output::Origin => match work.target {
-                Some(target) if target.position > 0 => {
-                    work.download = None;
-                    lock(&self.hand).download = None;
-                    work.reading.go_elsewhere(target.moves);
-                }
-                target => {
-                    work.target = None;
-                    if target.is_none() {
-                        self.segment(|segment| segment.set_stop(work.reading.limit().and_then(clock_time)))?;
+            Output::Origin => {
+                self.segment(|segment| bound(segment, work.reading.limit()))?;
+                match work.target {
+                    Some(target) if target.position > 0 => {
+                        work.download = None;
+                        lock(&self.hand).download = None;
+                        work.reading.go_elsewhere(target.moves);
                     }
+                    _ => work.target = None,
                 }
-            },
+            }
             Output::Landed(position) => {
                 let at = clock_time(position);
                 self.segment(|segment| {
@@ -385,6 +399,20 @@ impl Fetch {
             let element = self.obj();
             let _ = element.post_message(gst::message::DurationChanged::builder().src(&*element).build());
         }
+    }
+}
+
+/// Something can be played at this rate.
+fn is_rate(rate: f64) -> bool {
+    rate > 0.0 && rate <= FASTEST
+}
+
+/// It stops where the range does, when not before.
+fn bound(segment: &mut gst::FormattedSegment<gst::ClockTime>, limit: Option<i64>) {
+    if let Some(limit) = limit.and_then(clock_time)
+        && segment.stop().is_none_or(|stop| stop > limit)
+    {
+        segment.set_stop(limit);
     }
 }
 

@@ -11,7 +11,7 @@ use super::fetch::KvsFetch;
 use super::listener::Voice;
 use super::properties::ROWS;
 use super::run::Run;
-use super::settings::{Plan, Settings, SettingsError};
+use super::settings::{Plan, Settings, SettingsError, What};
 use super::stats::{self, Tally};
 use super::uri::{self, Address};
 use crate::connection::Around;
@@ -168,7 +168,7 @@ impl ElementImpl for KvsSrc {
             gst::EventView::Seek(_) if self.obj().current_state() >= gst::State::Paused => {
                 self.fetch.static_pad("src").is_some_and(|pad| pad.send_event(event))
             }
-            gst::EventView::Seek(_) => self.fetch.send_event(event),
+            gst::EventView::Seek(_) => self.fetch.imp().seek_later(&event, self.will_be_seekable()),
             gst::EventView::SelectStreams(select) => {
                 self.demux.imp().choose(select);
                 true
@@ -314,6 +314,11 @@ impl KvsSrc {
         let plan = settings.plan(Around::of(&settings.connection).seen(), clock::utc())?;
         settings.connection.check_files(&plan.client)?;
         Ok(plan)
+    }
+
+    /// As it is set, what it will read can be sought in.
+    fn will_be_seekable(&self) -> bool {
+        matches!(self.settings().what(clock::utc()), Ok(What::Recorded(_)))
     }
 
     /// READY to PAUSED: a run begins. The streaming thread connects.

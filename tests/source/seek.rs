@@ -304,3 +304,66 @@ fn a_seek_that_comes_up_every_branch_is_one_seek() {
     assert!(reader.came("audio_0").frames.iter().all(|frame| frame.pts + 30 * MS > SECOND));
     assert!(reader.line.stat("num-connections") <= lists + 2);
 }
+
+/// A source that is READY, and has not read anything.
+fn ready(ground: &Ground, properties: &str) -> Reader {
+    let reader = Reader::of(ground, "door", properties);
+    reader.line.set(gst::State::Ready);
+    reader
+}
+
+fn seek(rate: f64, flags: gst::SeekFlags, start: u64, stop: Option<u64>) -> gst::Event {
+    let start = gst::ClockTime::from_nseconds(start);
+    let (set, stop) = (gst::SeekType::Set, stop.map(gst::ClockTime::from_nseconds));
+    gst::event::Seek::new(rate, flags | gst::SeekFlags::FLUSH, set, start, set, stop)
+}
+
+const RANGE: &str = "from=2026-11-20T03:00:00Z to=2026-11-20T04:00:00Z";
+
+#[test]
+fn a_seek_before_anything_is_read_is_as_good_as_one_later() {
+    use gst::SeekFlags as Flags;
+    let ground = recorded();
+    let (_, all) = reader(&ground, "");
+    let keys: Vec<_> = all.iter().filter(|frame| frame.key).map(|frame| frame.pts).collect();
+    let (start, stop) = (SECOND / 2, Some(2 * SECOND));
+    for (flags, start, stop) in [
+        (Flags::ACCURATE, 0, stop),
+        (Flags::ACCURATE, start, stop),
+        (Flags::KEY_UNIT | Flags::SNAP_AFTER, start, stop),
+    ] {
+        let early = ready(&ground, RANGE);
+        assert!(early.line.sink.send_event(seek(1.0, flags, start, stop)));
+        early.play_to_the_end();
+        let came = early.came("video_0").frames;
+        let from = match flags {
+            Flags::ACCURATE => start,
+            _ => *keys.iter().find(|key| **key >= start).unwrap(),
+        };
+        let what = format!("{flags:?} from {start}");
+        let segment = &came[0].segment;
+        assert_eq!(segment.start().map(gst::ClockTime::nseconds), Some(from), "{what}");
+        assert_eq!(segment.stop().map(gst::ClockTime::nseconds), stop, "{what}");
+        let wanted = expected(&all, from, stop);
+        assert!(
+            times(&came).starts_with(&wanted) && came.len() <= wanted.len() + 4,
+            "{what}: {}",
+            came.len()
+        );
+    }
+}
+
+#[test]
+fn a_seek_before_anything_is_read_is_refused_as_one_later() {
+    let ground = recorded();
+    let none = gst::SeekFlags::empty();
+    for (properties, rate) in [(RANGE, -1.0), (RANGE, 8.0), ("", 1.0), ("start-selector=earliest", 1.0)] {
+        let early = ready(&ground, properties);
+        assert!(!early.line.sink.send_event(seek(rate, none, 0, None)), "{properties} at {rate}");
+    }
+    // One that was refused leaves nothing behind.
+    let early = ready(&ground, RANGE);
+    assert!(!early.line.sink.send_event(seek(8.0, gst::SeekFlags::KEY_UNIT, SECOND, None)));
+    early.play_to_the_end();
+    assert_eq!(early.came("video_0").frames.len(), 165);
+}
