@@ -141,7 +141,8 @@ impl BaseSrcImpl for Fetch {
         let wish = lock(&self.wish).take();
         let mut work = lock(&self.work);
         let Some(work) = work.as_mut() else { return false };
-        let position = segment.start().map_or(0, nanos);
+        // Where it goes on from, when the start stays as it is: that is not where it was.
+        let position = segment.position().map_or(0, nanos);
         if !is_rate(segment.rate()) {
             return false;
         }
@@ -327,6 +328,7 @@ impl Fetch {
                     segment.set_start(at);
                     segment.set_time(at);
                     segment.set_position(at);
+                    segment.set_offset(gst::ClockTime::ZERO);
                     if segment.stop() < at {
                         segment.set_stop(at);
                     }

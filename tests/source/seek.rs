@@ -367,3 +367,23 @@ fn a_seek_before_anything_is_read_is_refused_as_one_later() {
     early.play_to_the_end();
     assert_eq!(early.came("video_0").frames.len(), 165);
 }
+
+#[test]
+fn a_seek_that_leaves_the_start_goes_on_from_where_it_is() {
+    let ground = recorded();
+    let (reader, all) = reader(&ground, "");
+    let came = sought(&reader, gst::SeekFlags::ACCURATE, 1.0, SECOND, Some(3 * SECOND));
+    let reached = came.iter().map(|frame| frame.pts).max().unwrap();
+    let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
+    let (none, end) = (gst::ClockTime::NONE, gst::ClockTime::from_seconds(140));
+    reader.line.pipeline.seek(2.0, flags, gst::SeekType::None, none, gst::SeekType::Set, end).unwrap();
+    reader.line.until("the end", |_| {
+        let came = reader.came("video_0");
+        came.flushes == 2 && came.has_ended()
+    });
+    let came = reader.came("video_0").frames;
+    assert_eq!(times(&came), expected(&all, reached, Some(140 * SECOND)));
+    // Running time begins anew where it goes on.
+    let running = came[0].segment.to_running_time(gst::ClockTime::from_nseconds(reached)).unwrap();
+    assert!(running < gst::ClockTime::from_mseconds(100), "{running}");
+}
