@@ -58,6 +58,8 @@ impl Run {
     /// Reads, from the beginning or from a place within. Whatever was read before is not any longer.
     pub(crate) fn read(&self, begin: Option<Begin>) -> Arc<Download> {
         self.close();
+        // What failed before says nothing of this.
+        self.failed.store(false, Ordering::Release);
         let mut place = self.plan.what.place();
         if let Place::Range(range) = &mut place {
             range.begin = begin;

@@ -387,3 +387,17 @@ fn a_seek_that_leaves_the_start_goes_on_from_where_it_is() {
     let running = came[0].segment.to_running_time(gst::ClockTime::from_nseconds(reached)).unwrap();
     assert!(running < gst::ClockTime::from_mseconds(100), "{running}");
 }
+
+#[test]
+fn every_failure_is_said_not_only_the_first() {
+    let ground = recorded();
+    let empty = Reader::of(&ground, "door", "from=2026-11-20T03:00:00Z to=2026-11-20T03:01:00Z");
+    empty.line.play();
+    for count in 1..=3 {
+        let errors = empty.line.wait("an error", |line| Some(line.errors()).filter(|all| all.len() >= count));
+        // One for each, and nothing of the thread that stopped for it.
+        assert_eq!(errors.len(), count, "{errors:?}");
+        assert_eq!(errors.last(), errors.first());
+        assert!(empty.line.sink.send_event(seek(1.0, gst::SeekFlags::ACCURATE, 0, None)));
+    }
+}
