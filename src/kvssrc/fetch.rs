@@ -8,7 +8,7 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::base_src::CreateSuccess;
 use gst_base::subclass::prelude::*;
-use kvs_client::download::{Begin, Download, Next, Snap};
+use kvs_client::download::{Begin, Download, Failure, Next, Snap};
 
 use super::reading::{Output, Reading, Target};
 use super::run::Run;
@@ -51,6 +51,19 @@ struct Work {
     reading: Reading,
     download: Option<Arc<Download>>,
     target: Option<Target>,
+}
+
+/// What the streaming thread has to do next.
+#[derive(Debug)]
+enum Step {
+    /// It goes out.
+    Buffer(gst::Buffer),
+    /// The duration is to be said again.
+    Grown,
+    /// Nothing more comes of this run.
+    Failed(Arc<Run>, Failure),
+    /// To look again.
+    Nothing,
 }
 
 /// What is known of the time line, for queries.
@@ -208,30 +221,23 @@ impl BaseSrcImpl for Fetch {
 
 impl PushSrcImpl for Fetch {
     fn create(&self, _buffer: Option<&mut gst::BufferRef>) -> Result<CreateSuccess, gst::FlowError> {
-        let mut work = lock(&self.work);
-        let work = work.as_mut().ok_or(gst::FlowError::Flushing)?;
         loop {
-            while let Some(output) = work.reading.ready.pop_front() {
-                if let Some(buffer) = self.put_out(work, output)? {
-                    return Ok(CreateSuccess::NewBuffer(buffer));
+            match self.step()? {
+                Step::Buffer(buffer) => return Ok(CreateSuccess::NewBuffer(buffer)),
+                Step::Grown => {
+                    let element = self.obj();
+                    let _ =
+                        element.post_message(gst::message::DurationChanged::builder().src(&*element).build());
                 }
-            }
-            let download = match &work.download {
-                Some(download) => Arc::clone(download),
-                None => self.open(work),
-            };
-            match download.next(LOOK) {
-                Next::Item(item) => {
-                    work.reading.take(item, || self.running());
-                    self.extend(&work.reading);
+                Step::Failed(run, failure) => {
+                    run.voice().fail(&run, &failure);
+                    // Who heard of it may have sought.
+                    let is_over = |work: &Work| work.download.is_some();
+                    if lock(&self.work).as_ref().is_none_or(is_over) {
+                        return Err(gst::FlowError::Error);
+                    }
                 }
-                Next::Nothing => {}
-                Next::Interrupted => return Err(gst::FlowError::Flushing),
-                Next::End => return Err(gst::FlowError::Eos),
-                Next::Failed(failure) => {
-                    work.reading.run().voice().fail(work.reading.run(), &failure);
-                    return Err(gst::FlowError::Error);
-                }
+                Step::Nothing => {}
             }
         }
     }
@@ -272,6 +278,31 @@ impl Fetch {
     pub(super) fn seek_later(&self, event: &gst::Event, is_seekable: bool) -> bool {
         let gst::EventView::Seek(seek) = event.view() else { return false };
         self.admit(seek, is_seekable) && self.obj().send_event(event.clone())
+    }
+
+    /// One thing at a time. Nothing is posted in here: who hears of it may seek, and that needs what is locked.
+    fn step(&self) -> Result<Step, gst::FlowError> {
+        let mut work = lock(&self.work);
+        let work = work.as_mut().ok_or(gst::FlowError::Flushing)?;
+        while let Some(output) = work.reading.ready.pop_front() {
+            if let Some(buffer) = self.put_out(work, output)? {
+                return Ok(Step::Buffer(buffer));
+            }
+        }
+        let download = match &work.download {
+            Some(download) => Arc::clone(download),
+            None => self.open(work),
+        };
+        match download.next(LOOK) {
+            Next::Item(item) => {
+                work.reading.take(item, || self.running());
+                Ok(if self.extend(&work.reading) { Step::Grown } else { Step::Nothing })
+            }
+            Next::Nothing => Ok(Step::Nothing),
+            Next::Interrupted => Err(gst::FlowError::Flushing),
+            Next::End => Err(gst::FlowError::Eos),
+            Next::Failed(failure) => Ok(Step::Failed(Arc::clone(work.reading.run()), failure)),
+        }
     }
 
     fn halt(&self, halted: bool) {
@@ -386,10 +417,10 @@ impl Fetch {
         self.obj().current_running_time().map_or(0, nanos)
     }
 
-    /// What is known of a range grows while it is being recorded.
-    fn extend(&self, reading: &Reading) {
+    /// What is known of a range grows while it is being recorded. True when that is worth saying.
+    fn extend(&self, reading: &Reading) -> bool {
         if !reading.run().is_seekable() || !reading.has_origin() {
-            return;
+            return false;
         }
         let duration = reading.limit().map_or(reading.end, |limit| reading.end.min(limit));
         let mut extent = lock(&self.extent);
@@ -397,10 +428,8 @@ impl Fetch {
         extent.duration = Some(duration);
         if grown {
             extent.said = duration;
-            drop(extent);
-            let element = self.obj();
-            let _ = element.post_message(gst::message::DurationChanged::builder().src(&*element).build());
         }
+        grown
     }
 }
 

@@ -401,3 +401,23 @@ fn every_failure_is_said_not_only_the_first() {
         assert!(empty.line.sink.send_event(seek(1.0, gst::SeekFlags::ACCURATE, 0, None)));
     }
 }
+
+#[test]
+fn who_hears_of_the_duration_may_seek_at_once() {
+    let ground = recorded();
+    let (_, all) = reader(&ground, "");
+    let eager = Reader::of(&ground, "door", RANGE);
+    let (source, bus) = (eager.line.sink.clone(), eager.line.pipeline.bus().unwrap());
+    let sought = std::sync::atomic::AtomicBool::new(false);
+    // By the thread that says it.
+    bus.set_sync_handler(move |_, message| {
+        let is_first = || !sought.swap(true, std::sync::atomic::Ordering::Relaxed);
+        if message.type_() == gst::MessageType::DurationChanged && is_first() {
+            assert!(source.send_event(seek(1.0, gst::SeekFlags::ACCURATE, 4 * SECOND, None)));
+        }
+        gst::BusSyncReply::Pass
+    });
+    eager.play_to_the_end();
+    bus.unset_sync_handler();
+    assert_eq!(times(&eager.came("video_0").frames), expected(&all, 4 * SECOND, None));
+}
