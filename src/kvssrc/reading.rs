@@ -3,15 +3,17 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use kvs_client::download::{Bounds, Fragment, Frame, Item, Range, Span};
-use kvs_media::time::Utc;
+use kvs_media::time::{Monotonic, Utc};
 
 use super::mark::{Mark, Stamp};
 use super::run::Run;
 use super::settings::What;
 use super::stats::Tally;
 use super::timeline::{ByServer, Live, Recorded};
+use crate::message::Ration;
 
 /// What one place of a stream becomes.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub(super) struct Reading {
     server: Option<ByServer>,
     bounds: Option<Bounds>,
     current: Option<Current>,
+    /// How often it is said that the producer's clock has jumped.
+    moves: Ration,
     /// The next frame is where a seek has led; what was in front of it waits.
     landing: Option<Vec<Mark>>,
     discont: bool,
@@ -80,6 +84,7 @@ impl Reading {
             line,
             bounds: None,
             current: None,
+            moves: Ration::new(10, Duration::from_secs(1)),
             landing: None,
             discont: true,
             ready: VecDeque::new(),
@@ -187,12 +192,16 @@ impl Reading {
             }
             Some(Line::Live(live)) => {
                 let now = now();
-                let moved = live.begin(begins, now);
+                let moved = live.begin(begins, fragment.server, now);
                 let position = live.at(begins).unwrap_or(now);
                 if let Some(moved) = moved {
                     Tally::add(&self.run.tally.time_moved, 1);
                     self.discont = true;
-                    self.ready.push_back(Output::Mark(Mark::Moved(moved)));
+                    // Each is counted; as many are said as anybody reads.
+                    let running = Monotonic::from_nanos(u64::try_from(now).unwrap_or_default());
+                    if self.moves.admit(running).is_some() {
+                        self.ready.push_back(Output::Mark(Mark::Moved(moved)));
+                    }
                 }
                 position
             }

@@ -133,23 +133,30 @@ pub(crate) struct Live {
     offset: Option<i64>,
     /// The latest frame, and when it came.
     latest: Option<(Utc, i64)>,
+    /// The beginning of the latest fragment, and when that came in at the service.
+    begun: Option<(Utc, Utc)>,
 }
 
 /// A jump beyond this is another time line: no camera jitters so.
 const TOLERANCE: i64 = 1_000_000_000;
 
 impl Live {
-    /// A fragment begins at `utc`, and comes at this running time. Time goes on elsewhere when the producer's clock has
-    /// jumped; then by how much.
-    pub(crate) fn begin(&mut self, utc: Utc, now: i64) -> Option<i64> {
+    /// A fragment begins at `utc`, came in at the service at `server`, and comes at this running time. Time goes on
+    /// elsewhere when the producer's clock has jumped; then by how much.
+    ///
+    /// What is read faster than it was made, as a backlog is, steps by the service's clock as it does by the producer's.
+    pub(crate) fn begin(&mut self, utc: Utc, server: Utc, now: i64) -> Option<i64> {
+        let before = self.begun.replace((utc, server));
         let (Some(offset), Some((latest, came))) = (self.offset, self.latest) else {
             self.offset = Some(now.saturating_sub(utc.nanos()));
             return None;
         };
         let ahead = apart(utc, latest);
         let elapsed = now.saturating_sub(came).max(0);
-        let jump = ahead.saturating_sub(elapsed);
-        if ahead > 0 && jump <= TOLERANCE {
+        let came_alike = before.is_some_and(|(begun, came_in)| {
+            apart(utc, begun).saturating_sub(apart(server, came_in)) <= TOLERANCE
+        });
+        if ahead > 0 && (came_alike || ahead.saturating_sub(elapsed) <= TOLERANCE) {
             return None;
         }
         // Behind all that was said.
@@ -250,14 +257,14 @@ mod tests {
     #[test]
     fn the_first_frame_of_a_live_stream_is_shown_when_it_comes() {
         let mut live = Live::default();
-        assert_eq!(live.begin(at(0), 7_000 * MS), None);
+        assert_eq!(live.begin(at(0), at(0), 7_000 * MS), None);
         assert_eq!(live.position(at(0), 7_000 * MS), 7_000 * MS);
         // The rest of the fragment is there already.
         assert_eq!(live.position(at(960), 7_001 * MS), 7_960 * MS);
-        assert_eq!(live.begin(at(1_000), 7_050 * MS), None);
+        assert_eq!(live.begin(at(1_000), at(1_000), 7_050 * MS), None);
         assert_eq!(live.position(at(1_000), 7_050 * MS), 8_000 * MS);
         // A camera that pauses, and one that is late.
-        assert_eq!(live.begin(at(3_601_000), 3_607_000 * MS), None);
+        assert_eq!(live.begin(at(3_601_000), at(3_601_000), 3_607_000 * MS), None);
         assert_eq!(live.position(at(3_601_000), 3_607_000 * MS), 3_608_000 * MS);
     }
 
@@ -265,16 +272,31 @@ mod tests {
     fn a_clock_that_jumps_makes_time_go_on_where_it_is() {
         for (jump, now) in [(86_400_000, 7_100), (-86_400_000, 7_100)] {
             let mut live = Live::default();
-            live.begin(at(0), 7_000 * MS);
+            live.begin(at(0), at(0), 7_000 * MS);
             live.position(at(0), 7_000 * MS);
             live.position(at(500), 7_020 * MS);
-            let moved = live.begin(at(jump), now * MS).unwrap();
+            let moved = live.begin(at(jump), at(1_000), now * MS).unwrap();
             assert_eq!(moved.signum(), -jump.signum());
             // Not before what was said.
             assert_eq!(live.position(at(jump), now * MS), 7_501 * MS);
             assert_eq!(live.position(at(jump + 40), now * MS), 7_541 * MS);
-            assert_eq!(live.begin(at(jump + 1_000), (now + 1_000) * MS), None);
+            assert_eq!(live.begin(at(jump + 1_000), at(2_000), (now + 1_000) * MS), None);
         }
+    }
+
+    #[test]
+    fn a_backlog_is_no_jump_however_far_apart_it_is() {
+        let mut live = Live::default();
+        // A frame every three seconds, each a fragment, all read at once; they came in a little unevenly.
+        for (number, late) in [80, 300, 0, 900, 40].into_iter().enumerate() {
+            let at_ms = i64::try_from(number).unwrap() * 3_000;
+            assert_eq!(live.begin(at(at_ms), at(at_ms + late), 7_000 * MS), None, "{number}");
+            assert_eq!(live.position(at(at_ms), 7_000 * MS), (7_000 + at_ms) * MS);
+        }
+        // The clock jumps in the middle of it.
+        assert!(live.begin(at(86_400_000), at(15_000), 7_000 * MS).is_some());
+        assert_eq!(live.position(at(86_400_000), 7_000 * MS), 19_001 * MS);
+        assert_eq!(live.begin(at(86_403_000), at(18_000), 7_000 * MS), None);
     }
 
     proptest! {
@@ -318,9 +340,9 @@ mod tests {
             line.add(Span { from: b, to: c });
             let _ = (line.position(b), line.position(c), line.utc(now));
             let mut live = Live::default();
-            live.begin(a, now);
+            live.begin(a, b, now);
             live.position(b, now);
-            live.begin(c, now);
+            live.begin(c, a, now);
             live.position(c, now);
             let mut server = ByServer::default();
             server.begin(a, b);
