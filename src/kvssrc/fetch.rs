@@ -34,8 +34,10 @@ pub(crate) struct Fetch {
     hand: Mutex<Hand>,
     /// The streaming thread's, and of who seeks while it does not stream.
     work: Mutex<Option<Work>>,
-    /// What the flags of the seek that is being done mean.
-    wish: Mutex<Option<Snap>>,
+    /// What the seek that is to be done says.
+    wish: Mutex<Option<Wish>>,
+    /// What all events have in common that follow from the last seek.
+    number: Mutex<Option<gst::Seqnum>>,
     extent: Mutex<Extent>,
 }
 
@@ -44,6 +46,13 @@ pub(crate) struct Fetch {
 struct Hand {
     download: Option<Arc<Download>>,
     halted: bool,
+}
+
+/// What a seek says beyond its segment.
+#[derive(Clone, Copy, Debug)]
+struct Wish {
+    snap: Snap,
+    number: gst::Seqnum,
 }
 
 #[derive(Debug)]
@@ -89,6 +98,15 @@ impl ObjectImpl for Fetch {
         element.set_format(gst::Format::Time);
         // A stop position is reached when the decoding times are behind it, which the other half knows.
         element.set_automatic_eos(false);
+        let weak = self.downgrade();
+        let Some(pad) = element.static_pad("src") else { return };
+        // A segment that is changed on the way is numbered anew by the base class.
+        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            if let (Some(fetch), Some(event)) = (weak.upgrade(), info.event_mut()) {
+                fetch.number(event);
+            }
+            gst::PadProbeReturn::Ok
+        });
     }
 }
 
@@ -154,6 +172,7 @@ impl BaseSrcImpl for Fetch {
         let wish = lock(&self.wish).take();
         let mut work = lock(&self.work);
         let Some(work) = work.as_mut() else { return false };
+        *lock(&self.number) = Some(wish.map_or_else(gst::Seqnum::next, |wish| wish.number));
         // Where it goes on from, when the start stays as it is: that is not where it was.
         let position = segment.position().map_or(0, nanos);
         if !is_rate(segment.rate()) {
@@ -167,7 +186,7 @@ impl BaseSrcImpl for Fetch {
             return false;
         }
         bound(segment, work.reading.limit());
-        let snap = wish.unwrap_or(Snap::Accurate);
+        let snap = wish.map_or(Snap::Accurate, |wish| wish.snap);
         let moves = snap != Snap::Accurate;
         gst::debug!(SRC, imp = self, "to {position} ({snap:?})");
         work.target = Some(Target { position, snap, moves });
@@ -270,7 +289,7 @@ impl Fetch {
             gst::warning!(SRC, imp = self, "a seek is refused: {refused}");
             return false;
         }
-        *lock(&self.wish) = Some(snap(flags));
+        *lock(&self.wish) = Some(Wish { snap: snap(flags), number: seek.seqnum() });
         true
     }
 
@@ -302,6 +321,18 @@ impl Fetch {
             Next::Interrupted => Err(gst::FlowError::Flushing),
             Next::End => Err(gst::FlowError::Eos),
             Next::Failed(failure) => Ok(Step::Failed(Arc::clone(work.reading.run()), failure)),
+        }
+    }
+
+    /// Numbers what says where the media begin and end as the seek that led there.
+    fn number(&self, event: &mut gst::Event) {
+        let (true, Some(number)) =
+            (matches!(event.type_(), gst::EventType::Segment | gst::EventType::Eos), *lock(&self.number))
+        else {
+            return;
+        };
+        if event.seqnum() != number {
+            event.make_mut().set_seqnum(number);
         }
     }
 

@@ -421,3 +421,33 @@ fn who_hears_of_the_duration_may_seek_at_once() {
     bus.unset_sync_handler();
     assert_eq!(times(&eager.came("video_0").frames), expected(&all, 4 * SECOND, None));
 }
+
+#[test]
+fn all_that_follows_from_a_seek_has_its_number() {
+    let ground = recorded();
+    let (reader, _) = reader(&ground, "");
+    let numbers = |begin: usize| -> Vec<_> {
+        use gst::EventType as Kind;
+        let kinds = [Kind::FlushStart, Kind::FlushStop, Kind::Segment, Kind::Eos];
+        let events = reader.came("video_0").events.split_off(begin);
+        let told = events.iter().filter(|event| kinds.contains(&event.type_()));
+        told.map(|event| (event.type_(), event.seqnum())).collect()
+    };
+    // Without a seek, beginning and end are of one thing.
+    let first = numbers(0);
+    assert!(first.len() >= 2 && first.iter().all(|(_, number)| *number == first[0].1), "{first:?}");
+    use gst::SeekFlags as Flags;
+    for (round, flags) in [Flags::ACCURATE, Flags::KEY_UNIT | Flags::SNAP_AFTER].into_iter().enumerate() {
+        let begin = reader.came("video_0").events.len();
+        let event = seek(1.0, flags, SECOND + 1, None);
+        let number = event.seqnum();
+        assert!(reader.line.sink.send_event(event));
+        reader.line.until("the end", |_| {
+            let came = reader.came("video_0");
+            came.flushes > round && came.has_ended()
+        });
+        let came = numbers(begin);
+        assert!(came.iter().all(|(_, own)| *own == number), "{flags:?}, {number:?}: {came:?}");
+        assert!(came.len() >= 4, "{came:?}");
+    }
+}
