@@ -8,7 +8,9 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::base_src::CreateSuccess;
 use gst_base::subclass::prelude::*;
-use kvs_client::download::{Begin, Download, Failure, Next, Snap};
+use kvs_client::clock;
+use kvs_client::download::{Begin, Download, Failure, Item, Next, Snap};
+use kvs_media::time::Monotonic;
 
 use super::reading::{Output, Reading, Target};
 use super::run::Run;
@@ -60,6 +62,8 @@ struct Work {
     reading: Reading,
     download: Option<Arc<Download>>,
     target: Option<Target>,
+    /// Since when it waits for media.
+    waits: Option<Monotonic>,
 }
 
 /// What the streaming thread has to do next.
@@ -71,6 +75,8 @@ enum Step {
     Grown,
     /// Nothing more comes of this run.
     Failed(Arc<Run>, Failure),
+    /// Nothing has come for so long.
+    Silent(Arc<Run>, Duration),
     /// To look again.
     Nothing,
 }
@@ -140,7 +146,8 @@ impl BaseSrcImpl for Fetch {
         let run = run.ok_or_else(|| gst::error_msg!(gst::CoreError::StateChange, ("there is no run")))?;
         *lock(&self.extent) = Extent::default();
         *lock(&self.hand) = Hand::default();
-        *lock(&self.work) = Some(Work { reading: Reading::new(run), download: None, target: None });
+        *lock(&self.work) =
+            Some(Work { reading: Reading::new(run), download: None, target: None, waits: None });
         Ok(())
     }
 
@@ -256,6 +263,7 @@ impl PushSrcImpl for Fetch {
                         return Err(gst::FlowError::Error);
                     }
                 }
+                Step::Silent(run, since) => run.voice().no_data(&run, since),
                 Step::Nothing => {}
             }
         }
@@ -312,13 +320,23 @@ impl Fetch {
             Some(download) => Arc::clone(download),
             None => self.open(work),
         };
+        let since = *work.waits.get_or_insert_with(clock::monotonic);
         match download.next(LOOK) {
             Next::Item(item) => {
+                if matches!(item, Item::Fragment(_) | Item::Frame(_)) {
+                    work.waits = None;
+                }
                 work.reading.take(item, || self.running());
                 Ok(if self.extend(&work.reading) { Step::Grown } else { Step::Nothing })
             }
-            Next::Nothing => Ok(Step::Nothing),
-            Next::Interrupted => Err(gst::FlowError::Flushing),
+            Next::Nothing => {
+                let span = clock::monotonic().saturating_since(since);
+                Ok(Step::Silent(Arc::clone(work.reading.run()), span))
+            }
+            Next::Interrupted => {
+                work.waits = None;
+                Err(gst::FlowError::Flushing)
+            }
             Next::End => Err(gst::FlowError::Eos),
             Next::Failed(failure) => Ok(Step::Failed(Arc::clone(work.reading.run()), failure)),
         }

@@ -58,6 +58,15 @@ impl Voice {
         self.with(|inner| inner.silent = false);
     }
 
+    /// Nothing came for so long, whether the stream is silent or the service: said once for each silence.
+    pub(crate) fn no_data(&self, run: &Run, since: Duration) {
+        let due = run.plan.no_data_timeout.is_some_and(|timeout| since >= timeout);
+        let Some(source) = self.source.upgrade().filter(|_| due) else { return };
+        if !self.with(|inner| std::mem::replace(&mut inner.silent, true)) {
+            source.imp().say(message::no_data(since));
+        }
+    }
+
     /// Posts a structure as an element message, unless there were too many.
     fn say(
         &self,
@@ -118,10 +127,7 @@ impl Listener for Voice {
                 self.say(&source, |inner| &mut inner.lost, || message::lost(&lost));
             }
             Report::NoData { since } => {
-                let due = run.plan.no_data_timeout.is_some_and(|timeout| since >= timeout);
-                if due && !self.with(|inner| std::mem::replace(&mut inner.silent, true)) {
-                    source.imp().say(message::no_data(since));
-                }
+                self.no_data(&run, since);
             }
             // The streaming thread says it, when all that was read before is out.
             Report::Failed(failure) => gst::error!(FETCH, obj = source, "{failure}"),

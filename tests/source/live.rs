@@ -131,3 +131,22 @@ fn a_stream_to_which_nothing_is_sent_is_said_to_be_silent() {
     reader.until_frames("video_0", 1);
     assert!(begun.elapsed() < std::time::Duration::from_secs(4), "{:?}", begun.elapsed());
 }
+
+#[test]
+fn a_service_that_does_not_answer_is_said_to_be_silent_too() {
+    let ground = Ground::new();
+    ground.create("door");
+    for properties in ["", "from=-10min"] {
+        for refuses in [true, false] {
+            ground.path.weather(|weather| (weather.refuses, weather.hole) = (refuses, !refuses));
+            let reader = Reader::of(&ground, "door", &format!("no-data-timeout=2000000000 {properties}"));
+            reader.line.play();
+            let said = reader.line.wait("kvs-no-data", |line| line.said("kvs-no-data").into_iter().next());
+            let since = said.get::<u64>("since").unwrap();
+            assert!((2_000_000_000..6_000_000_000).contains(&since), "{properties}, {refuses}: {since}");
+            reader.line.set(gst::State::Null);
+            // Once is enough.
+            assert_eq!(reader.line.said("kvs-no-data").len(), 1);
+        }
+    }
+}
