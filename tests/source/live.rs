@@ -27,6 +27,46 @@ fn what_was_recorded_comes_out_when_it_is_followed_from_the_earliest_on() {
     }
 }
 
+#[test]
+fn every_selector_begins_where_it_says() {
+    let ground = Ground::new();
+    ground.record("door", &format!("{} ! {H264} ! k.", pictures(60)), START);
+    let reader = Reader::of(&ground, "door", "start-selector=earliest");
+    reader.line.play();
+    reader.until_frames("video_0", 60);
+    let frames = reader.came("video_0").frames;
+    let done =
+        |line: &Line| line.said("kvs-fragment").into_iter().find(|said| said.has_field("continuation-token"));
+    let token: String = reader.line.wait("a token", done).get("continuation-token").unwrap();
+    let fragment = |of: &Got, field: &str| of.fragment.get::<u64>(field).unwrap();
+    let seconds = |nanos: u64| format!("{}.{:03}", nanos / 1_000_000_000, nanos / 1_000_000 % 1_000);
+    let first = frames[0].number();
+    let second = frames.iter().find(|frame| frame.number() != first).unwrap();
+    let at = frames.iter().position(|frame| frame.number() == second.number()).unwrap();
+    // They came faster than they last: at that time the first is still going on, by the service's clock.
+    let server = seconds(fragment(second, "server-time"));
+    // In the middle of the fragment.
+    let producer = seconds(u64::try_from(frames[at + 3].utc).unwrap());
+    for (properties, at) in [
+        (format!("after-fragment={first}"), at),
+        (format!("start-selector=fragment-number after-fragment={first}"), at),
+        (format!("start-selector=server-timestamp start-timestamp={server}"), 0),
+        (format!("start-selector=producer-timestamp start-timestamp={producer}"), at),
+    ] {
+        let reader = Reader::of(&ground, "door", &properties);
+        reader.line.play();
+        reader.until_frames("video_0", 60 - at);
+        let utc: Vec<_> = reader.came("video_0").frames.iter().map(|frame| frame.utc).collect();
+        let expected: Vec<_> = frames[at..].iter().map(|frame| frame.utc).collect();
+        assert_eq!(utc, expected, "{properties}");
+    }
+    // The token is that of the first fragment that was whole.
+    let reader = Reader::of(&ground, "door", &format!("continuation-token={token}"));
+    reader.line.play();
+    reader.until_frames("video_0", 60 - at);
+    assert_eq!(reader.came("video_0").frames[0].utc, second.utc);
+}
+
 /// A camera that sends for as long as the line is there.
 fn camera(ground: &Ground, stream: &str) -> Line {
     let line = Line::new(&format!("{} ! {H264} ! queue ! {}", live_pictures(), ground.sink(stream)));
