@@ -132,6 +132,8 @@ pub(crate) struct Session {
     /// Why a connection was lost last, or did not come about.
     last_cause: Option<String>,
     last_life: Option<Monotonic>,
+    /// When something was taken to be sent last. What is taken by a connection that breaks at it was never on the wire.
+    taken: Option<Monotonic>,
     /// When all is acknowledged, it ends.
     ending: bool,
     failure: Option<Failure>,
@@ -165,6 +167,7 @@ impl Session {
             stalls: 0,
             last_cause: None,
             last_life: None,
+            taken: None,
             ending: false,
             failure: None,
             actions: Vec::new(),
@@ -210,8 +213,8 @@ impl Session {
     }
 
     /// When an ack came last, a connection came about, or something got onto the wire.
-    pub(crate) const fn last_life(&self) -> Option<Monotonic> {
-        self.last_life
+    pub(crate) fn last_life(&self) -> Option<Monotonic> {
+        self.last_life.max(self.taken)
     }
 
     /// When all is acknowledged, connections end.
@@ -337,7 +340,7 @@ impl Session {
             match link.fill(buffer, (self.acks, leave), now, &mut self.tally, &mut out) {
                 Filled::Data => {
                     // What gets onto the wire is a sign of life: a slow path is one.
-                    self.last_life = Some(now);
+                    self.last_life = self.last_life.max(self.taken.replace(now));
                     return Pull::Data(out);
                 }
                 Filled::Nothing => return Pull::Nothing,
@@ -550,6 +553,7 @@ impl Session {
 
     /// A connection is no more.
     fn drop_link(&mut self, id: LinkId, cause: Option<String>, now: Monotonic, wait: Wait) {
+        self.taken = None;
         let Some(index) = self.links.iter().position(|link| link.id == id) else { return };
         let link = self.links.remove(index);
         if wait != Wait::None {
