@@ -57,6 +57,20 @@ async fn a_stop_without_a_network_gives_up_and_says_what_is_left() {
     }
 }
 
+/// More than the path's own buffers take.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_stands_still_on_the_wire_is_no_sign_of_life() {
+    let mut scene = Scene::new().await;
+    scene.film(60, 30_000).await;
+    scene.path.weather(|weather| weather.hole = true);
+    scene.film(60, 30_000).await;
+    let begun = Instant::now();
+    let rest = scene.stop(Duration::from_secs(120)).await;
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(5_500), "{took:?}");
+    assert!(rest.frames >= 60, "{rest:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_takes_no_longer_than_it_may() {
     let mut scene = Scene::new().await;

@@ -181,6 +181,13 @@ impl Link {
         }
     }
 
+    /// Whether the path, now that it asks for more, has carried what it got last at a pace that is worth waiting for: a
+    /// slow path lives. One that fell silent asks too, once in a while, as far as buffers on the way grow.
+    pub(crate) fn has_carried(&self, now: Monotonic) -> bool {
+        let within = Duration::from_secs(1 + self.last_piece / SLOWEST);
+        !self.hungry && now.saturating_since(self.last_pull) <= within
+    }
+
     /// Puts into `out` what may go out now.
     pub(crate) fn fill(
         &mut self,

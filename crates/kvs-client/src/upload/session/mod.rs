@@ -132,8 +132,8 @@ pub(crate) struct Session {
     /// Why a connection was lost last, or did not come about.
     last_cause: Option<String>,
     last_life: Option<Monotonic>,
-    /// When something was taken to be sent last. What is taken by a connection that breaks at it was never on the wire.
-    taken: Option<Monotonic>,
+    /// When a path asked for more last. Where it breaks at that, it has carried nothing.
+    asked: Option<Monotonic>,
     /// When all is acknowledged, it ends.
     ending: bool,
     failure: Option<Failure>,
@@ -167,7 +167,7 @@ impl Session {
             stalls: 0,
             last_cause: None,
             last_life: None,
-            taken: None,
+            asked: None,
             ending: false,
             failure: None,
             actions: Vec::new(),
@@ -212,9 +212,9 @@ impl Session {
         self.links.is_empty()
     }
 
-    /// When an ack came last, a connection came about, or something got onto the wire.
+    /// When an ack came last, a connection came about, or a path carried what it was given.
     pub(crate) fn last_life(&self) -> Option<Monotonic> {
-        self.last_life.max(self.taken)
+        self.last_life.max(self.asked)
     }
 
     /// When all is acknowledged, connections end.
@@ -337,12 +337,11 @@ impl Session {
             if !link.open || !(sends || link.is_finishing()) {
                 return Pull::Nothing;
             }
+            if link.has_carried(now) {
+                self.last_life = self.last_life.max(self.asked.replace(now));
+            }
             match link.fill(buffer, (self.acks, leave), now, &mut self.tally, &mut out) {
-                Filled::Data => {
-                    // What gets onto the wire is a sign of life: a slow path is one.
-                    self.last_life = self.last_life.max(self.taken.replace(now));
-                    return Pull::Data(out);
-                }
+                Filled::Data => return Pull::Data(out),
                 Filled::Nothing => return Pull::Nothing,
                 Filled::Done => return Pull::Done,
                 Filled::Border => self.hand_over(),
@@ -553,7 +552,7 @@ impl Session {
 
     /// A connection is no more.
     fn drop_link(&mut self, id: LinkId, cause: Option<String>, now: Monotonic, wait: Wait) {
-        self.taken = None;
+        self.asked = None;
         let Some(index) = self.links.iter().position(|link| link.id == id) else { return };
         let link = self.links.remove(index);
         if wait != Wait::None {

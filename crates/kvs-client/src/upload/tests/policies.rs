@@ -1,11 +1,13 @@
 //! More comes than goes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kvs_wire::Recovery;
 
 use super::super::PushError;
 use super::super::report::{FailureKind, Report};
+use super::super::session::{LinkId, Pull};
 use super::super::settings::WhenFull;
 use super::world::{Fault, SECOND, World, millis, settings};
 
@@ -131,6 +133,39 @@ fn a_slow_path_is_waited_for_and_not_given_up() {
     world.drain(SECOND * 400);
     world.assert_all_stored_in_order();
     assert_eq!((world.openings.len(), world.duplicates()), (1, 0));
+}
+
+#[test]
+fn a_path_lives_while_it_carries_what_is_worth_waiting_for() {
+    let since_life = |world: &World| world.now.saturating_since(world.core.session.last_life().unwrap());
+    for (rate, lives) in [(20_000, true), (9_000, false)] {
+        let mut world = World::new(settings());
+        let video = world.video();
+        // Its acks come every minute, at best.
+        world.rate = Some(rate);
+        world.film(video, SECOND * 30, 1_000, 10 * FRAME);
+        let mut longest = Duration::ZERO;
+        for _ in 0..200 {
+            world.pass(millis(100));
+            longest = longest.max(since_life(&world));
+        }
+        assert_eq!(longest < SECOND * 5, lives, "{rate} bytes a second: {longest:?}");
+    }
+}
+
+#[test]
+fn what_a_path_asks_for_as_it_breaks_is_no_sign_of_life() {
+    let mut world = World::new(settings());
+    let video = world.video();
+    world.rate = Some(40_000);
+    world.film(video, SECOND * 10, 1_000, 40 * FRAME);
+    let before = world.core.session.last_life().unwrap();
+    let (id, now) = (LinkId(1), world.now.saturating_add(millis(500)));
+    let core = &mut world.core;
+    assert!(matches!(core.session.pull(id, &mut core.buffer, now), Pull::Data(_)));
+    assert_eq!(core.session.last_life(), Some(now));
+    core.session.closed(id, Some("broken pipe".to_owned()), now);
+    assert!(core.session.last_life().unwrap() <= before);
 }
 
 #[test]
