@@ -8,6 +8,8 @@
 //! |---|---|
 //! | [`mkv`] | the container: a push parser, and the bytes around payloads |
 //! | [`codec`] | what a track carries: private data both ways, access units, descriptions, silence |
+//! | [`timing`] | when stored frames are decoded, on the clock of a container |
+//! | [`mp4`] | stored frames as MP4: init and media segments, clips |
 //! | [`playback`] | which of the service's playback calls will take a stream, and why not |
 //! | [`fragment`] | several tracks into one order, cut and mended so that the service takes every fragment |
 //! | [`time`] | the kinds of time, as types that cannot be mixed up |
@@ -174,8 +176,10 @@ pub mod codec;
 pub mod fragment;
 pub mod mkv;
 pub mod moment;
+pub mod mp4;
 pub mod playback;
 pub mod time;
+pub mod timing;
 mod track;
 
 pub use track::{AudioShape, Track, TrackKind, TrackNumber, VideoShape};

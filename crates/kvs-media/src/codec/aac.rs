@@ -13,6 +13,8 @@ const CONFIG: &str = "AudioSpecificConfig";
 pub const LC: u8 = 2;
 const SBR: u8 = 5;
 const PS: u8 = 29;
+const LOW_DELAY: u8 = 23;
+const ENHANCED_LOW_DELAY: u8 = 39;
 /// Announces a backward compatible SBR extension.
 const SYNC_SBR: u32 = 0x2b7;
 /// Announces a backward compatible PS extension.
@@ -174,9 +176,15 @@ impl AudioSpecificConfig {
         }
     }
 
+    /// Samples of the core in a frame: half as many in the low delay object types (ISO 14496-3 4.5.1.1).
+    pub fn frame_samples(&self) -> u32 {
+        let samples = if self.short_frames { 960 } else { 1024 };
+        if matches!(self.object_type, LOW_DELAY | ENHANCED_LOW_DELAY) { samples / 2 } else { samples }
+    }
+
     /// How long a frame lasts.
     pub fn frame_duration(&self) -> Duration {
-        let samples: u64 = if self.short_frames { 960 } else { 1024 };
+        let samples = u64::from(self.frame_samples());
         let nanos = samples.saturating_mul(1_000_000_000).checked_div(u64::from(self.rate));
         Duration::from_nanos(nanos.unwrap_or_default())
     }

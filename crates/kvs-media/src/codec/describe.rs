@@ -200,7 +200,7 @@ fn video_private(track: &Track) -> Result<Bytes, CodecError> {
 }
 
 /// The configuration of an AAC track: its private data, or by the older ids that tell the profile and need none.
-pub(super) fn aac_config(track: &Track) -> Result<AudioSpecificConfig, CodecError> {
+pub(crate) fn aac_config(track: &Track) -> Result<AudioSpecificConfig, CodecError> {
     if !track.codec_private.is_empty() {
         return AudioSpecificConfig::parse(&track.codec_private);
     }

@@ -45,6 +45,7 @@ pub mod vp;
 pub mod wave;
 
 pub use access_unit::{AccessUnit, RandomAccess, random_access};
+pub(crate) use describe::aac_config;
 pub use describe::{Description, Sound, describe};
 pub use error::CodecError;
 pub use id::Codec;

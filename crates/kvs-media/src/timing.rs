@@ -1,0 +1,435 @@
+//! The times of stored frames on the clock of a container.
+//!
+//! Matroska tells when a frame is shown, in ticks of its document; MP4 and MPEG-TS also say when it is decoded. The rule
+//! here needs nothing but one track of one fragment: of its frames in decoding order, the i-th is decoded at the i-th
+//! smallest of their presentation times. A fragment is thus decoded from its smallest presentation time on, the decoding
+//! times of fragments follow one another as their presentation times do, and a frame may be decoded *after* the time at
+//! which it is shown: what is written as an offset between the two is signed.
+//!
+//! # Sound
+//!
+//! Frames of sound last a whole number of samples, and a tick of a millisecond cuts that off: 21, 21, 22 ms. A player
+//! that believes it clicks. So the times of such a track lie on the grid of its frames as long as they are no more than
+//! a tick away from it, counted from the first frame of the fragment, whose time stays as it is.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::codec::wave::WaveFormat;
+use crate::codec::{Codec, CodecError, aac_config, describe};
+use crate::time::TimecodeScale;
+use crate::{Track, TrackKind};
+
+/// What is known of a stored frame without reading it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sample {
+    /// Ticks after the fragment's own time; negative for what is shown before it.
+    pub time: i32,
+    /// Bytes.
+    pub size: u32,
+    /// Decoding can begin here.
+    pub key: bool,
+}
+
+/// Where a fragment lies on the time line of what is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The fragment's own time, from which its samples count.
+    pub start: Duration,
+    /// How long their ticks are.
+    pub scale: TimecodeScale,
+    /// Where what follows begins: the smallest presentation time of the next fragment ([`first_shown`]). The last frame
+    /// lasts until then. `None` where nothing follows or there is a gap: it lasts as long as others do.
+    pub next: Option<Duration>,
+}
+
+/// When the first of the samples is shown, whichever comes first; nothing is before the beginning of the time line.
+pub fn first_shown(start: Duration, scale: TimecodeScale, samples: impl Iterator<Item = Sample>) -> Duration {
+    let ticks = samples.map(|sample| sample.time).min().unwrap_or_default();
+    let span = Duration::from_nanos(scale.nanos()).saturating_mul(ticks.unsigned_abs());
+    if ticks < 0 { start.saturating_sub(span) } else { start.saturating_add(span) }
+}
+
+/// Times that no container can hold beside one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("frames are {units} units of 1/{timescale} s apart, which is more than a container can say")]
+pub struct TooFarApart {
+    /// How far.
+    pub units: u64,
+    /// Units a second.
+    pub timescale: u32,
+}
+
+/// How many units a container counts a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Timescale(NonZeroU32);
+
+/// With finer units a 32-bit duration would end within the hour.
+const FINEST: u64 = 1_000_000;
+/// No time is beyond this, so that none overflows by what is added to it.
+const LATEST: i64 = i64::MAX / 4;
+const NANOS: u64 = 1_000_000_000;
+
+impl Timescale {
+    /// 90 kHz, the clock of MPEG: a multiple of a millisecond, and of a frame at every usual rate.
+    pub const MPEG: Self = Self(NonZeroU32::new(90_000).unwrap());
+
+    /// The one for pictures: [`Self::MPEG`] where a tick is a whole number of its units, as at 1 ms; else the ticks
+    /// themselves; else, for ticks that would leave too little range, microseconds.
+    pub fn of_pictures(scale: TimecodeScale) -> Self {
+        match tick_rate(scale) {
+            rate if 90_000_u64.is_multiple_of(rate) => Self::MPEG,
+            rate => Self::new(rate.min(FINEST)).unwrap_or(Self::MPEG),
+        }
+    }
+
+    /// The one for sound: the least multiple of its rate of which a tick is a whole number, so that both its samples and
+    /// the times of fragments are exact (48,000; 441,000 for 44.1 kHz); the rate itself where that would be too fine.
+    pub fn of_sound(rate: NonZeroU32, scale: TimecodeScale) -> Self {
+        let (rate, ticks) = (u64::from(rate.get()), tick_rate(scale));
+        let common = ticks.checked_div(gcd(rate, ticks)).and_then(|factor| rate.checked_mul(factor));
+        let exact = common.filter(|common| *common <= FINEST);
+        Self::new(exact.unwrap_or(rate)).unwrap_or(Self::MPEG)
+    }
+
+    fn new(units: u64) -> Option<Self> {
+        NonZeroU32::new(u32::try_from(units).ok()?).map(Self)
+    }
+
+    /// Units a second.
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+
+    /// The unit nearest to a time.
+    pub fn units(self, at: Duration) -> i64 {
+        let units = u64::from(self.get());
+        let part = u64::from(at.subsec_nanos()).saturating_mul(units).saturating_add(NANOS / 2) / NANOS;
+        let whole = at.as_secs().saturating_mul(units).saturating_add(part);
+        i64::try_from(whole).unwrap_or(LATEST).min(LATEST)
+    }
+
+    /// How long so many units last.
+    pub fn span(self, units: u64) -> Duration {
+        let (each, per_second) = (u64::from(self.get()), units.checked_div(u64::from(self.get())));
+        let seconds = per_second.unwrap_or_default();
+        let rest = units.saturating_sub(seconds.saturating_mul(each));
+        // Less than a second's units, of which there are less than 2^32.
+        let nanos = rest.saturating_mul(NANOS).checked_div(each).unwrap_or_default();
+        Duration::from_secs(seconds).saturating_add(Duration::from_nanos(nanos))
+    }
+}
+
+/// The least number that counts the ticks of a second, or of several, as a whole.
+fn tick_rate(scale: TimecodeScale) -> u64 {
+    NANOS.checked_div(gcd(NANOS, scale.nanos())).unwrap_or(NANOS)
+}
+
+fn gcd(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a.checked_rem(b).unwrap_or_default());
+    }
+    a
+}
+
+/// Ticks of a document as units of a container.
+#[derive(Clone, Copy, Debug)]
+enum Ticks {
+    /// A tick is so many units.
+    Whole(i64),
+    /// A tick is so many billionths of a unit.
+    Billionths(i128),
+}
+
+impl Ticks {
+    fn new(scale: TimecodeScale, timescale: Timescale) -> Self {
+        let billionths = u128::from(scale.nanos()) * u128::from(timescale.get());
+        let whole = u128::from(NANOS);
+        match i32::try_from(billionths / whole) {
+            Ok(units) if billionths.is_multiple_of(whole) => Self::Whole(i64::from(units)),
+            // Less than 2^96.
+            _ => Self::Billionths(i128::try_from(billionths).unwrap_or(i128::MAX >> 32)),
+        }
+    }
+
+    /// The unit nearest to a tick.
+    fn units(self, ticks: i32) -> i64 {
+        match self {
+            Self::Whole(units) => i64::from(ticks).saturating_mul(units),
+            Self::Billionths(each) => {
+                let nanos = i128::from(NANOS);
+                let units = (i128::from(ticks).saturating_mul(each) + nanos / 2).div_euclid(nanos);
+                i64::try_from(units).unwrap_or(if ticks < 0 { i64::MIN } else { i64::MAX })
+            }
+        }
+    }
+}
+
+/// What tells how many samples of sound a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FrameLength {
+    /// Every frame holds as many.
+    Samples(u32),
+    /// A sample of all channels has so many bytes.
+    Bytes(NonZeroU32),
+}
+
+/// The grid on which the frames of a track of sound lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Grid {
+    rate: NonZeroU32,
+    length: FrameLength,
+}
+
+impl Grid {
+    fn samples(self, size: u32) -> u64 {
+        u64::from(match self.length {
+            FrameLength::Samples(samples) => samples,
+            FrameLength::Bytes(each) => size / each,
+        })
+    }
+
+    fn units(self, samples: u64, timescale: Timescale) -> i64 {
+        // What is beyond the range is no time of a frame, and is not snapped to.
+        let units = samples.saturating_mul(u64::from(timescale.get())) / u64::from(self.rate.get());
+        i64::try_from(units).unwrap_or(LATEST).min(LATEST)
+    }
+}
+
+/// Where the frames of a track of sound have come to on their grid.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stride {
+    /// Where the grid begins, and the samples since.
+    from: Option<(i64, u64)>,
+    /// The time of the last frame as it was told.
+    told: i64,
+}
+
+impl Stride {
+    /// The time of the next frame, which is told to be at `told`.
+    fn step(&mut self, grid: Grid, timescale: Timescale, tolerance: u64, told: i64, size: u32) -> i64 {
+        let expected = self.from.map(|(from, samples)| from.saturating_add(grid.units(samples, timescale)));
+        // The frames of a lace are all told to be at the time of their block.
+        let near = |at: &i64| told == self.told || told.abs_diff(*at) <= tolerance;
+        let (at, (from, samples)) = match (expected.filter(near), self.from) {
+            (Some(at), Some(from)) => (at, from),
+            _ => (told, (told, 0)),
+        };
+        self.from = Some((from, samples.saturating_add(grid.samples(size))));
+        self.told = told;
+        at
+    }
+}
+
+/// The clock of a track within a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrackClock {
+    timescale: Timescale,
+    grid: Option<Grid>,
+    /// Frames may be shown in another order than they are decoded in.
+    reorders: bool,
+    /// How long a frame lasts where no other tells.
+    nominal: Duration,
+}
+
+/// How long a picture lasts where nothing tells.
+const TYPICAL: Duration = Duration::from_millis(40);
+/// Sound at a higher rate is none.
+const FASTEST: u32 = 1 << 24;
+
+impl TrackClock {
+    /// The clock of a track whose document has ticks of this scale.
+    ///
+    /// # Errors
+    /// When the track cannot be described, or its sound has a rate that cannot be.
+    pub fn of(track: &Track, scale: TimecodeScale) -> Result<Self, CodecError> {
+        let described = describe(track)?;
+        let grid = match described.codec {
+            Codec::Aac => {
+                let config = aac_config(track)?;
+                Some((config.rate, FrameLength::Samples(config.frame_samples())))
+            }
+            Codec::Alaw | Codec::Mulaw => {
+                let format = WaveFormat::parse(&track.codec_private)?;
+                let channels = NonZeroU32::new(u32::from(format.channels));
+                channels.map(|channels| (format.rate, FrameLength::Bytes(channels)))
+            }
+            _ => None,
+        };
+        let grid = match grid {
+            Some((rate, length)) => {
+                let bounded = NonZeroU32::new(rate).filter(|rate| rate.get() <= FASTEST);
+                let rate = bounded.ok_or(CodecError::value("sound", "rate", rate))?;
+                Some(Grid { rate, length })
+            }
+            None => None,
+        };
+        let timescale = match grid {
+            Some(grid) => Timescale::of_sound(grid.rate, scale),
+            None => Timescale::of_pictures(scale),
+        };
+        let rate = described.frame_rate.map(|rate| 1.0 / rate.as_f64());
+        let told = rate.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let nominal = track.frame_duration.or(told).filter(|span| !span.is_zero()).unwrap_or(TYPICAL);
+        Ok(Self { timescale, grid, reorders: described.codec.kind() == TrackKind::Video, nominal })
+    }
+
+    /// The same frames on another clock.
+    pub const fn at(self, timescale: Timescale) -> Self {
+        Self { timescale, ..self }
+    }
+
+    /// Its units.
+    pub const fn timescale(&self) -> Timescale {
+        self.timescale
+    }
+
+    /// How long a frame lasts where no other tells.
+    pub const fn nominal(&self) -> Duration {
+        self.nominal
+    }
+}
+
+/// A sample and when it is decoded, in units of its track's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timed {
+    /// When it is decoded.
+    pub decode: i64,
+    /// How much later it is shown than decoded; negative when earlier, and 0 for sound.
+    pub offset: i32,
+    /// Until the next is decoded.
+    pub duration: u32,
+    /// Bytes.
+    pub size: u32,
+    /// Decoding can begin here.
+    pub key: bool,
+}
+
+impl Timed {
+    /// When it is shown.
+    pub fn shown(&self) -> i64 {
+        self.decode.saturating_add(i64::from(self.offset))
+    }
+}
+
+/// The samples of one track in one fragment, in decoding order, on the track's clock.
+///
+/// No decoding time is negative, and none is before the one of the sample before it. What is shown before the beginning
+/// of the time line is decoded there.
+#[derive(Clone, Debug, Default)]
+pub struct Run {
+    samples: Vec<Timed>,
+    /// Presentation times in their own order.
+    order: Vec<i64>,
+    start: i64,
+    end: i64,
+    bytes: u64,
+}
+
+impl Run {
+    /// Lays the samples of a track, in decoding order, on its clock.
+    ///
+    /// # Errors
+    /// When two samples are further apart than 32 bits can tell: hours.
+    pub fn new(
+        clock: &TrackClock,
+        place: Place,
+        samples: impl IntoIterator<Item = Sample>,
+    ) -> Result<Self, TooFarApart> {
+        let mut run = Self::default();
+        run.fill(clock, place, 0, &mut Stride::default(), samples)?;
+        Ok(run)
+    }
+
+    /// As [`Self::new`] in memory that is there: nothing is decoded before `floor`, and sound goes on from `stride`.
+    pub(crate) fn fill(
+        &mut self,
+        clock: &TrackClock,
+        place: Place,
+        floor: i64,
+        stride: &mut Stride,
+        samples: impl IntoIterator<Item = Sample>,
+    ) -> Result<(), TooFarApart> {
+        let timescale = clock.timescale;
+        let ticks = Ticks::new(place.scale, timescale);
+        // Both the first time and this one are cut off to a tick, and rounded to a unit.
+        let tolerance = ticks.units(1).unsigned_abs().saturating_add(1);
+        let base = timescale.units(place.start);
+        self.samples.clear();
+        self.order.clear();
+        self.bytes = 0;
+        for Sample { time, size, key } in samples {
+            let told = base.saturating_add(ticks.units(time)).clamp(-LATEST, LATEST);
+            let shown = match clock.grid {
+                Some(grid) => stride.step(grid, timescale, tolerance, told, size),
+                None => told,
+            };
+            self.bytes = self.bytes.saturating_add(u64::from(size));
+            self.order.push(shown);
+            self.samples.push(Timed { decode: shown, offset: 0, duration: 0, size, key });
+        }
+        if !self.order.is_sorted() {
+            self.order.sort_unstable();
+        }
+        self.start = self.order.first().copied().unwrap_or(base).max(floor);
+        self.end = self.end_of_last(clock, place, floor);
+        let apart =
+            |units: i64| TooFarApart { units: units.unsigned_abs(), timescale: clock.timescale.get() };
+        let mut order = self.order.iter();
+        let mut decode = order.next().copied().unwrap_or(base).max(floor);
+        for sample in &mut self.samples {
+            let next = order.next().copied().map_or(self.end, |next| next.max(floor));
+            let (shown, lasts) = (sample.decode, next.saturating_sub(decode));
+            sample.decode = decode;
+            sample.duration = u32::try_from(lasts).map_err(|_| apart(lasts))?;
+            if clock.reorders {
+                let offset = shown.saturating_sub(decode);
+                sample.offset = i32::try_from(offset).map_err(|_| apart(offset))?;
+            }
+            decode = next;
+        }
+        Ok(())
+    }
+
+    fn end_of_last(&self, clock: &TrackClock, place: Place, floor: i64) -> i64 {
+        let (Some(last), Some(sample)) = (self.order.last(), self.samples.last()) else { return self.start };
+        let last = (*last).max(floor);
+        if let Some(next) = place.next {
+            return clock.timescale.units(next).max(last);
+        }
+        let lasts = match clock.grid {
+            Some(grid) => grid.units(grid.samples(sample.size), clock.timescale),
+            None => self.median(floor).unwrap_or_else(|| clock.timescale.units(clock.nominal)),
+        };
+        last.saturating_add(lasts)
+    }
+
+    /// How long the frames but the last typically last.
+    fn median(&self, floor: i64) -> Option<i64> {
+        let pairs = self.order.iter().zip(self.order.iter().skip(1));
+        let mut spans: Vec<i64> =
+            pairs.map(|(at, next)| (*next).max(floor).saturating_sub((*at).max(floor))).collect();
+        let middle = spans.len() / 2;
+        (middle < spans.len()).then(|| *spans.select_nth_unstable(middle).1).filter(|span| *span > 0)
+    }
+
+    /// The samples, in decoding order.
+    pub fn samples(&self) -> &[Timed] {
+        &self.samples
+    }
+
+    /// When the first is decoded, and shown whichever is shown first.
+    pub const fn start(&self) -> i64 {
+        self.start
+    }
+
+    /// When the last ends.
+    pub const fn end(&self) -> i64 {
+        self.end
+    }
+
+    /// The bytes of all samples.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
