@@ -2,9 +2,12 @@
 //!
 //! Matroska tells when a frame is shown, in ticks of its document; MP4 and MPEG-TS also say when it is decoded. The rule
 //! here needs nothing but one track of one fragment: of its frames in decoding order, the i-th is decoded at the i-th
-//! smallest of their presentation times. A fragment is thus decoded from its smallest presentation time on, the decoding
-//! times of fragments follow one another as their presentation times do, and a frame may be decoded *after* the time at
-//! which it is shown: what is written as an offset between the two is signed.
+//! smallest of their presentation times, less a lead that is the same in all fragments. So the decoding times of fragments
+//! follow one another as their presentation times do.
+//!
+//! The lead is what makes a frame decoded no later than it is shown: how many pictures the encoder reorders, times how
+//! long one lasts, by the parameter sets. Where these say nothing, or too little, it is what the fragment needs, in steps
+//! that are coarse enough to be the same in the next. Nothing is ever shown later for it.
 //!
 //! # Sound
 //!
@@ -16,7 +19,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::codec::wave::WaveFormat;
-use crate::codec::{Codec, CodecError, aac_config, describe};
+use crate::codec::{Codec, CodecError, Picture, aac_config, describe};
 use crate::time::TimecodeScale;
 use crate::{Track, TrackKind};
 
@@ -230,10 +233,14 @@ pub struct TrackClock {
     reorders: bool,
     /// How long a frame lasts where no other tells.
     nominal: Duration,
+    /// How much earlier than the rule says frames are decoded; zero where the parameter sets do not tell.
+    lead: Duration,
 }
 
 /// How long a picture lasts where nothing tells.
 const TYPICAL: Duration = Duration::from_millis(40);
+/// The steps of a lead that only the frames tell: more than one frame usually lasts.
+const LEAD_STEP: Duration = Duration::from_millis(100);
 /// Sound at a higher rate is none.
 const FASTEST: u32 = 1 << 24;
 
@@ -271,7 +278,13 @@ impl TrackClock {
         let rate = described.frame_rate.map(|rate| 1.0 / rate.as_f64());
         let told = rate.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let nominal = track.frame_duration.or(told).filter(|span| !span.is_zero()).unwrap_or(TYPICAL);
-        Ok(Self { timescale, grid, reorders: described.codec.kind() == TrackKind::Video, nominal })
+        let reorders = described.codec.kind() == TrackKind::Video;
+        let lead = match lead_depth(described.codec, described.picture.as_ref()) {
+            0 => Duration::ZERO,
+            // Times are cut off to a tick, and the tick may lie between two of them.
+            depth => nominal.saturating_mul(depth).saturating_add(Duration::from_nanos(scale.nanos())),
+        };
+        Ok(Self { timescale, grid, reorders, nominal, lead })
     }
 
     /// The same frames on another clock.
@@ -290,12 +303,22 @@ impl TrackClock {
     }
 }
 
+/// Over how many pictures the parameter sets say that the encoder reorders.
+fn lead_depth(codec: Codec, picture: Option<&Picture>) -> u32 {
+    let told = picture.and_then(|picture| picture.reorder_depth).unwrap_or_default();
+    match codec {
+        // Where H.264 does not tell it is what fits into the decoder, which is more than this; encoders that reorder tell.
+        Codec::H264 if told > 3 => 0,
+        _ => told.min(8),
+    }
+}
+
 /// A sample and when it is decoded, in units of its track's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timed {
     /// When it is decoded.
     pub decode: i64,
-    /// How much later it is shown than decoded; negative when earlier, and 0 for sound.
+    /// How much later it is shown than decoded; negative only for what is shown before the time line begins. 0 for sound.
     pub offset: i32,
     /// Until the next is decoded.
     pub duration: u32,
@@ -314,14 +337,14 @@ impl Timed {
 
 /// The samples of one track in one fragment, in decoding order, on the track's clock.
 ///
-/// No decoding time is negative, and none is before the one of the sample before it. What is shown before the beginning
-/// of the time line is decoded there.
+/// No decoding time is negative, and none is before the one of the sample before it. What would be decoded before the
+/// beginning of the time line is decoded there.
 #[derive(Clone, Debug, Default)]
 pub struct Run {
     samples: Vec<Timed>,
     /// Presentation times in their own order.
     order: Vec<i64>,
-    start: i64,
+    first_decoded: i64,
     end: i64,
     bytes: u64,
 }
@@ -337,19 +360,20 @@ impl Run {
         samples: impl IntoIterator<Item = Sample>,
     ) -> Result<Self, TooFarApart> {
         let mut run = Self::default();
-        run.fill(clock, place, 0, &mut Stride::default(), samples)?;
+        run.show(clock, place, &mut Stride::default(), samples);
+        let lead = run.lead(clock);
+        run.decode(clock, lead, 0)?;
         Ok(run)
     }
 
-    /// As [`Self::new`] in memory that is there: nothing is decoded before `floor`, and sound goes on from `stride`.
-    pub(crate) fn fill(
+    /// When samples are shown, in memory that is there already; sound goes on from `stride`.
+    pub(crate) fn show(
         &mut self,
         clock: &TrackClock,
         place: Place,
-        floor: i64,
         stride: &mut Stride,
         samples: impl IntoIterator<Item = Sample>,
-    ) -> Result<(), TooFarApart> {
+    ) {
         let timescale = clock.timescale;
         let ticks = Ticks::new(place.scale, timescale);
         // Both the first time and this one are cut off to a tick, and rounded to a unit.
@@ -371,14 +395,36 @@ impl Run {
         if !self.order.is_sorted() {
             self.order.sort_unstable();
         }
-        self.start = self.order.first().copied().unwrap_or(base).max(floor);
-        self.end = self.end_of_last(clock, place, floor);
-        let apart =
-            |units: i64| TooFarApart { units: units.unsigned_abs(), timescale: clock.timescale.get() };
-        let mut order = self.order.iter();
-        let mut decode = order.next().copied().unwrap_or(base).max(floor);
+        self.first_decoded = base;
+        self.end = self.end_of_last(clock, place).unwrap_or(base);
+    }
+
+    /// The lead with which every sample is decoded no later than it is shown. Before [`Self::decode`].
+    fn lead(&self, clock: &TrackClock) -> i64 {
+        let told = clock.timescale.units(clock.lead);
+        if !clock.reorders || self.samples.is_empty() {
+            return 0;
+        }
+        let late =
+            self.order.iter().zip(&self.samples).map(|(decode, sample)| decode.saturating_sub(sample.decode));
+        let needed = late.max().unwrap_or_default();
+        if needed <= told {
+            return told;
+        }
+        let step = clock.timescale.units(LEAD_STEP).max(1);
+        needed.unsigned_abs().next_multiple_of(step.unsigned_abs()).try_into().unwrap_or(LATEST)
+    }
+
+    /// When samples are decoded that [`Self::show`] has laid: nothing before `floor`.
+    pub(crate) fn decode(&mut self, clock: &TrackClock, lead: i64, floor: i64) -> Result<(), TooFarApart> {
+        let timescale = clock.timescale.get();
+        let apart = |units: i64| TooFarApart { units: units.unsigned_abs(), timescale };
+        let at = |shown: i64| shown.saturating_sub(lead).max(floor);
+        let mut order = self.order.iter().copied();
+        let mut decode = at(order.next().unwrap_or(self.end));
+        self.first_decoded = decode;
         for sample in &mut self.samples {
-            let next = order.next().copied().map_or(self.end, |next| next.max(floor));
+            let next = at(order.next().unwrap_or(self.end));
             let (shown, lasts) = (sample.decode, next.saturating_sub(decode));
             sample.decode = decode;
             sample.duration = u32::try_from(lasts).map_err(|_| apart(lasts))?;
@@ -391,24 +437,22 @@ impl Run {
         Ok(())
     }
 
-    fn end_of_last(&self, clock: &TrackClock, place: Place, floor: i64) -> i64 {
-        let (Some(last), Some(sample)) = (self.order.last(), self.samples.last()) else { return self.start };
-        let last = (*last).max(floor);
+    fn end_of_last(&self, clock: &TrackClock, place: Place) -> Option<i64> {
+        let (last, sample) = (*self.order.last()?, self.samples.last()?);
         if let Some(next) = place.next {
-            return clock.timescale.units(next).max(last);
+            return Some(clock.timescale.units(next).max(last));
         }
         let lasts = match clock.grid {
             Some(grid) => grid.units(grid.samples(sample.size), clock.timescale),
-            None => self.median(floor).unwrap_or_else(|| clock.timescale.units(clock.nominal)),
+            None => self.median().unwrap_or_else(|| clock.timescale.units(clock.nominal)),
         };
-        last.saturating_add(lasts)
+        Some(last.saturating_add(lasts))
     }
 
     /// How long the frames but the last typically last.
-    fn median(&self, floor: i64) -> Option<i64> {
+    fn median(&self) -> Option<i64> {
         let pairs = self.order.iter().zip(self.order.iter().skip(1));
-        let mut spans: Vec<i64> =
-            pairs.map(|(at, next)| (*next).max(floor).saturating_sub((*at).max(floor))).collect();
+        let mut spans: Vec<i64> = pairs.map(|(at, next)| next.saturating_sub(*at)).collect();
         let middle = spans.len() / 2;
         (middle < spans.len()).then(|| *spans.select_nth_unstable(middle).1).filter(|span| *span > 0)
     }
@@ -418,12 +462,17 @@ impl Run {
         &self.samples
     }
 
-    /// When the first is decoded, and shown whichever is shown first.
-    pub const fn start(&self) -> i64 {
-        self.start
+    /// When the first is decoded.
+    pub const fn first_decoded(&self) -> i64 {
+        self.first_decoded
     }
 
-    /// When the last ends.
+    /// When the first is shown, whichever that is.
+    pub fn start(&self) -> i64 {
+        self.order.first().copied().unwrap_or(self.end)
+    }
+
+    /// When the last that is shown ends.
     pub const fn end(&self) -> i64 {
         self.end
     }

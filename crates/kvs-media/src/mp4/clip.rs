@@ -17,8 +17,9 @@ const MOST_SAMPLES: usize = 1 << 26;
 /// The samples of all tracks lie in mdat in the order in which they are given, with nothing between them. A frame lasts
 /// until the next of its track, also into the next fragment and over a gap; frames that overlap are shown when they say.
 ///
-/// A track that begins later than another has an edit that says so, and one whose first fragment leads with pictures
-/// that are shown before its key frame, and refer to what is not there, begins with that key frame.
+/// A track that begins later than another has an edit that says so. One that reorders is decoded from zero on and shown
+/// from an edit on, as everybody writes it: the lead is what the clip needs. Where the first fragment holds pictures
+/// that are shown before its key frame, and refer to what is not there, the edit begins with that key frame.
 ///
 /// It keeps about 40 bytes a sample.
 #[derive(Debug)]
@@ -93,7 +94,9 @@ impl<'a> Clip<'a> {
         for (index, tables) in self.tracks.iter_mut().enumerate() {
             let of_track = |(of, sample): &(usize, Sample)| (*of == index).then_some(*sample);
             let samples = self.stored.iter().filter_map(of_track);
-            self.run.fill(tables.track.clock(), place, tables.floor(), &mut tables.stride, samples)?;
+            let clock = tables.track.clock();
+            self.run.show(clock, place, &mut tables.stride, samples);
+            self.run.decode(clock, 0, tables.floor())?;
             tables.append(&self.run)?;
         }
         for (index, sample) in &self.stored {
@@ -127,20 +130,19 @@ impl<'a> Clip<'a> {
             .iter()
             .map(|tables| {
                 let delay = begins(tables).unwrap_or(origin).saturating_sub(origin).unsigned_abs();
-                let skipped =
+                let hidden =
                     tables.begin.zip(tables.first).map_or(0, |(begin, first)| begin.saturating_sub(first));
-                let skipped = u64::try_from(skipped).unwrap_or_default();
-                let shown = i64::try_from(tables.total.saturating_sub(skipped)).unwrap_or(i64::MAX);
+                let hidden = u64::try_from(hidden).unwrap_or_default();
+                let shown = i64::try_from(tables.total.saturating_sub(hidden)).unwrap_or(i64::MAX);
                 let duration = rescale(shown, tables.track.timescale(), timescale).unsigned_abs();
-                Edit { delay, skipped, duration }
+                Edit { delay, skipped: hidden.saturating_add(tables.lead().into()), duration }
             })
             .collect();
         let tables = self.tracks.iter().map(Tables::most_bytes).fold(1 << 10, usize::saturating_add);
         let most = u64::try_from(tables).unwrap_or(u64::MAX).saturating_add(self.payload);
         let wide = u32::try_from(most).is_err();
         let mut out = Vec::with_capacity(tables);
-        // iso4: offsets may be negative.
-        put_brands(&mut out, b"ftyp", b"isom", &[b"isom", b"iso4", b"mp41", b"mp42"]);
+        put_brands(&mut out, b"ftyp", b"isom", &[b"isom", b"iso2", b"mp41", b"mp42"]);
         let mut places = Vec::with_capacity(self.tracks.len());
         put_box(&mut out, b"moov", |out| {
             let duration = edits.iter().map(Edit::end).max().unwrap_or_default();
@@ -181,7 +183,7 @@ fn rescale(units: i64, from: u32, to: u32) -> i64 {
 struct Edit {
     /// How long nothing of it is shown, on the clock of mvhd.
     delay: u64,
-    /// Where in its own times it begins, on its own clock.
+    /// The presentation time with which it begins, on its own clock.
     skipped: u64,
     /// How long it is shown, on the clock of mvhd.
     duration: u64,
@@ -231,9 +233,9 @@ struct Tables<'a> {
     /// How long its samples last together.
     total: u64,
     durations: Repeats<u32>,
+    /// How much later samples are shown than decoded, before there is a lead.
     offsets: Repeats<i32>,
-    /// The least offset, and the greatest.
-    spread: (i32, i32),
+    least: i32,
     sizes: Vec<u32>,
     /// The numbers, from 1 on, of the samples with which decoding can begin.
     keys: Vec<u32>,
@@ -251,7 +253,7 @@ impl<'a> Tables<'a> {
             total: 0,
             durations: Repeats::default(),
             offsets: Repeats::default(),
-            spread: (0, 0),
+            least: 0,
             sizes: Vec::new(),
             keys: Vec::new(),
             chunks: Chunks::default(),
@@ -275,8 +277,7 @@ impl<'a> Tables<'a> {
             }
             self.sizes.push(sample.size);
             if self.track.is_video() {
-                let (least, greatest) = self.spread;
-                self.spread = (least.min(sample.offset), greatest.max(sample.offset));
+                self.least = self.least.min(sample.offset);
                 self.offsets.put(sample.offset);
                 if sample.key {
                     // There are fewer than 2^32.
@@ -294,6 +295,11 @@ impl<'a> Tables<'a> {
         self.durations.put(duration);
         self.total = self.total.saturating_add(u64::from(duration));
         Ok(())
+    }
+
+    /// How much earlier all samples must be decoded, so that none is shown before.
+    fn lead(&self) -> u32 {
+        self.least.unsigned_abs()
     }
 
     fn finish(&mut self) -> Result<(), TooFarApart> {
@@ -316,9 +322,11 @@ impl<'a> Tables<'a> {
     /// What follows stsd; returns where the places of chunks begin, which are not known yet.
     fn put(&self, out: &mut Vec<u8>, wide: bool) -> usize {
         put_full_box(out, b"stts", 0, 0, |out| self.durations.put_rows(out, u32::to_be_bytes));
-        if self.spread != (0, 0) {
-            put_full_box(out, b"ctts", 1, 0, |out| self.offsets.put_rows(out, i32::to_be_bytes));
-            self.put_cslg(out);
+        if self.offsets.0.iter().any(|(_, offset)| *offset != 0) {
+            let lead = i64::from(self.lead());
+            // The least is 0, and the greatest less than 2^32.
+            let shifted = |offset| u32::try_from(i64::from(offset).saturating_add(lead)).unwrap_or(u32::MAX);
+            put_full_box(out, b"ctts", 0, 0, |out| self.offsets.put_rows(out, |o| shifted(o).to_be_bytes()));
         }
         if self.track.is_video() && self.keys.len() < self.sizes.len() {
             put_full_box(out, b"stss", 0, 0, |out| put_words(out, &self.keys));
@@ -336,25 +344,6 @@ impl<'a> Tables<'a> {
             put_zeros(out, count.saturating_mul(if wide { 8 } else { 4 }));
         });
         place
-    }
-
-    /// What presentation times are to decoding times (8.6.1.4), where they may be before them.
-    fn put_cslg(&self, out: &mut Vec<u8>) {
-        let (least, greatest) = self.spread;
-        if least >= 0 {
-            return;
-        }
-        let end = i64::try_from(self.total).unwrap_or(i64::MAX);
-        let version = u8::from(least == i32::MIN || i32::try_from(end).is_err());
-        put_full_box(out, b"cslg", version, 0, |out| {
-            // The shift, the least and the greatest offset, and the first and the last time that is shown.
-            for value in [-i64::from(least), i64::from(least), i64::from(greatest), 0, end] {
-                match i32::try_from(value) {
-                    Ok(value) if version == 0 => out.put_i32(value),
-                    _ => out.put_i64(value),
-                }
-            }
-        });
     }
 }
 

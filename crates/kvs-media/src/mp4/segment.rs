@@ -74,7 +74,7 @@ impl<'a> Segment<'a> {
 
     /// How long its samples last.
     pub fn duration(&self) -> Duration {
-        let units = self.run.end().saturating_sub(self.run.start());
+        let units = self.run.end().saturating_sub(self.run.start().max(0)).max(0);
         self.track.clock().timescale().span(units.unsigned_abs())
     }
 
@@ -93,7 +93,7 @@ impl<'a> Segment<'a> {
             put_full_box(out, b"mfhd", 0, 0, |out| out.put_u32(sequence));
             put_box(out, b"traf", |out| {
                 put_full_box(out, b"tfhd", 0, BASE_IS_MOOF, |out| out.put_u32(self.track.id()));
-                put_full_box(out, b"tfdt", 1, 0, |out| out.put_u64(self.run.start().unsigned_abs()));
+                put_full_box(out, b"tfdt", 1, 0, |out| out.put_u64(self.run.first_decoded().unsigned_abs()));
                 let (row, fields) = self.track.row();
                 put_full_box(out, b"trun", 1, fields | DATA_OFFSET, |out| {
                     // Both are checked when the segment is made.

@@ -90,7 +90,7 @@ fn a_frame_lasts_over_a_gap_and_tables_are_short() {
     assert_eq!(stbl.stss.as_ref().unwrap().entries, [1, 11, 21]);
     assert_eq!(stbl.stco.as_ref().unwrap().entries.len(), 1, "nothing lies between them");
     assert_eq!(moov.trak[0].edts, None);
-    assert_eq!((&stbl.ctts, &stbl.cslg), (&None, &None));
+    assert_eq!(stbl.ctts, None);
     assert_eq!((moov.mvhd.timescale, moov.mvhd.duration), (90_000, 900_000));
 }
 
@@ -127,16 +127,12 @@ fn a_file_that_begins_with_an_open_group_shows_its_key_frame_first() {
     let moov = moov_of(&clip.finish().unwrap());
     let edits = &moov.trak[0].edts.as_ref().unwrap().elst.as_ref().unwrap().entries;
     let rows: Vec<_> = edits.iter().map(|edit| (edit.segment_duration, edit.media_time)).collect();
-    assert_eq!(rows, [(7_200, Some(7_200))]);
+    // The two that are shown before it, and the lead of one that the others need.
+    assert_eq!(rows, [(7_200, Some(10_800))]);
     assert_eq!(moov.mvhd.duration, 7_200);
-    let cslg = moov.trak[0].mdia.minf.stbl.cslg.as_ref().unwrap();
-    let found = (
-        cslg.composition_to_dts_shift,
-        cslg.least_decode_to_display_shift,
-        cslg.greatest_decode_to_display_delta,
-    );
-    assert_eq!(found, (3_600, -3_600, 7_200));
-    assert_eq!((cslg.composition_start_time, cslg.composition_end_time), (0, 14_400));
+    let found: Vec<_> =
+        samples_of_track(&moov.trak[0]).iter().map(|s| (s.decode / 90, s.shown / 90)).collect();
+    assert_eq!(found, [(0, 120), (40, 40), (80, 80), (120, 160)]);
 }
 
 #[test]
@@ -165,7 +161,9 @@ fn fragments_that_overlap_are_shown_when_they_say_and_decoded_in_order() {
     let moov = moov_of(&clip.finish().unwrap());
     let found: Vec<_> =
         samples_of_track(&moov.trak[0]).iter().map(|s| (s.decode / 90, s.shown / 90)).collect();
-    assert_eq!(found, [(0, 0), (40, 40), (80, 80), (80, 60), (100, 100)]);
+    assert_eq!(found, [(0, 20), (40, 60), (80, 100), (80, 80), (100, 120)]);
+    let edits = &moov.trak[0].edts.as_ref().unwrap().elst.as_ref().unwrap().entries;
+    assert_eq!(edits[0].media_time, Some(20 * 90));
 }
 
 #[test]

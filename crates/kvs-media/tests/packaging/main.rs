@@ -4,6 +4,7 @@
 mod clip;
 mod init;
 mod parsed;
+mod players;
 #[path = "../samples/mod.rs"]
 mod samples;
 mod segment;

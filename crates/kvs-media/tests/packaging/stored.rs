@@ -53,6 +53,22 @@ impl Stored {
         Self { scale, tracks: header.tracks.clone(), fragments }
     }
 
+    /// The first track without the others.
+    pub(crate) fn keep_first_track(&mut self) {
+        self.tracks.truncate(1);
+        self.fragments.iter_mut().for_each(|fragment| fragment.frames.retain(|(track, ..)| *track == 0));
+    }
+
+    /// The same, so many seconds later.
+    pub(crate) fn later(&self, seconds: u64) -> Self {
+        let later = |fragment: &Fragment| Fragment {
+            start: fragment.start + Duration::from_secs(seconds),
+            frames: fragment.frames.clone(),
+        };
+        let fragments = self.fragments.iter().map(later).collect();
+        Self { scale: self.scale, tracks: self.tracks.clone(), fragments }
+    }
+
     pub(crate) fn mp4_tracks(&self) -> Vec<Mp4Track> {
         self.tracks.iter().map(|track| Mp4Track::new(track, self.scale).unwrap()).collect()
     }
@@ -76,6 +92,19 @@ impl Stored {
     pub(crate) fn payload(&self, fragment: usize, track: usize) -> Vec<u8> {
         let frames = &self.fragments[fragment].frames;
         frames.iter().filter(|(of, ..)| *of == track).flat_map(|(.., payload)| payload.to_vec()).collect()
+    }
+
+    /// When each frame of a track is shown, sorted, in nanoseconds.
+    pub(crate) fn shown(&self, track: usize) -> Vec<i64> {
+        let scale = i64::try_from(self.scale.nanos()).unwrap();
+        let of_fragment = |fragment: &Fragment| {
+            let start = i64::try_from(fragment.start.as_nanos()).unwrap();
+            let frames = fragment.frames.iter().filter(|(of, ..)| *of == track);
+            frames.map(|(_, sample, _)| start + i64::from(sample.time) * scale).collect::<Vec<_>>()
+        };
+        let mut shown: Vec<i64> = self.fragments.iter().flat_map(of_fragment).collect();
+        shown.sort_unstable();
+        shown
     }
 }
 

@@ -8,6 +8,7 @@ use kvs_media::timing::{Place, Run, Sample, Timescale, TrackClock, first_shown};
 use kvs_media::{Track, TrackKind, TrackNumber};
 use proptest::prelude::*;
 
+use crate::samples::folder;
 use crate::stored::{Stored, aac, video};
 
 const MS: TimecodeScale = TimecodeScale::MILLISECOND;
@@ -28,32 +29,63 @@ fn rows(run: &Run) -> Vec<(i64, i32, u32)> {
     run.samples().iter().map(|s| (s.decode / 90, s.offset / 90, s.duration / 90)).collect()
 }
 
+/// What the parameter sets of [`video`] say: two pictures of 40 ms, and a tick.
+const LEAD: i64 = 81;
+
 #[test]
-fn a_picture_is_decoded_at_the_time_of_its_rank() {
+fn a_picture_is_decoded_at_the_time_of_its_rank_less_the_lead() {
     // I P B B, then the next fragment.
     let run = pictures(1_000, Some(1_160), &[0, 120, 40, 80]);
-    assert_eq!(rows(&run), [(1_000, 0, 40), (1_040, 80, 40), (1_080, -40, 40), (1_120, -40, 40)]);
+    let expected =
+        [(1_000 - LEAD, 81, 40), (1_040 - LEAD, 161, 40), (1_080 - LEAD, 41, 40), (1_120 - LEAD, 41, 40)];
+    assert_eq!(rows(&run), expected);
     assert_eq!((run.start(), run.end(), run.bytes()), (90_000, 104_400, 400));
+    assert_eq!(run.first_decoded(), 90_000 - LEAD * 90);
 }
 
 #[test]
 fn a_fragment_of_an_open_group_begins_with_what_is_shown_first() {
     let run = pictures(1_000, Some(1_080), &[0, -80, -40, 40]);
-    assert_eq!(rows(&run), [(920, 80, 40), (960, -40, 40), (1_000, -40, 40), (1_040, 0, 40)]);
+    assert_eq!(rows(&run), [(839, 161, 40), (879, 41, 40), (919, 41, 40), (959, 81, 40)]);
+    assert_eq!(run.start(), 90 * 920);
     // At the beginning of the time line there is nothing before zero.
     let run = pictures(0, Some(80), &[0, -80, -40, 40]);
-    assert_eq!(rows(&run), [(0, 0, 0), (0, -80, 0), (0, -40, 40), (40, 0, 40)]);
+    assert_eq!(rows(&run), [(0, 0, 0), (0, -80, 0), (0, -40, 0), (0, 40, 0)]);
+}
+
+#[test]
+fn what_the_parameter_sets_do_not_tell_the_frames_do() {
+    let clock = |private: &str| {
+        let mut track = video();
+        track.codec_private = std::fs::read(folder().join("codec").join(private)).unwrap().into();
+        TrackClock::of(&track, MS).unwrap()
+    };
+    let lead = |private, times: &[i32]| {
+        let run = Run::new(&clock(private), place(1_000, None), samples(times)).unwrap();
+        (run.start() - run.first_decoded()) / 90
+    };
+    // Baseline cannot reorder; if it does all the same, in steps.
+    assert_eq!(lead("h264-baseline.avcC", &[0, 40, 80]), 0);
+    assert_eq!(lead("h264-baseline.avcC", &[0, 120, 40, 80]), 100);
+    assert_eq!(lead("h264-baseline.avcC", &[0, 121, 41, 80]), 100);
+    assert_eq!(lead("h264-baseline.avcC", &[0, 160, 80, 40, 120]), 100);
+    assert_eq!(lead("h264-baseline.avcC", &[0, 320, 160, 80, 40]), 300);
+    // Told, it is the same whether a fragment needs it or not.
+    for times in [&[0, 40, 80][..], &[0, 120, 40, 80], &[0, 160, 80, 40, 120], &[0]] {
+        assert_eq!(lead("h264-high.avcC", times), LEAD);
+    }
+    assert_eq!(lead("h264-high.avcC", &[0, 320, 160, 80, 40]), 300);
 }
 
 #[test]
 fn the_last_frame_lasts_until_the_next_fragment_or_as_long_as_others() {
-    let last = |next, times: &[i32]| rows(&pictures(0, next, times)).last().unwrap().2;
-    assert_eq!(last(Some(200), &[0, 33, 67, 100]), 100);
-    assert_eq!(last(Some(50), &[0, 33, 67, 100]), 0);
+    let last = |next, times: &[i32]| rows(&pictures(1_000, next, times)).last().unwrap().2;
+    assert_eq!(last(Some(1_200), &[0, 33, 67, 100]), 100);
+    assert_eq!(last(Some(1_050), &[0, 33, 67, 100]), 0);
     assert_eq!(last(None, &[0, 33, 67, 2_000]), 34);
     // By the parameter sets, else a guess.
     let alone = |track: &Track, times| {
-        let run = Run::new(&TrackClock::of(track, MS).unwrap(), place(0, None), samples(times)).unwrap();
+        let run = Run::new(&TrackClock::of(track, MS).unwrap(), place(5_000, None), samples(times)).unwrap();
         rows(&run).last().unwrap().2
     };
     let mut track = Stored::sample("x264-closed-gop").tracks[0].clone();
@@ -66,7 +98,8 @@ fn the_last_frame_lasts_until_the_next_fragment_or_as_long_as_others() {
 
 #[test]
 fn equal_times_and_no_times_are_borne() {
-    assert_eq!(rows(&pictures(5, Some(45), &[0, 0, 0])), [(5, 0, 0), (5, 0, 0), (5, 0, 40)]);
+    let at = 1_005 - LEAD;
+    assert_eq!(rows(&pictures(1_005, Some(1_045), &[0, 0, 0])), [(at, 81, 0), (at, 81, 0), (at, 81, 40)]);
     let none = pictures(5, Some(45), &[]);
     assert_eq!((none.samples().len(), none.start(), none.end()), (0, 450, 450));
 }
@@ -182,10 +215,12 @@ proptest! {
         let shown: Vec<i64> = run.samples().iter().map(kvs_media::timing::Timed::shown).collect();
         prop_assert_eq!(&shown, &sorted);
         sorted.sort_unstable();
+        let lead = sorted.iter().zip(run.samples()).map(|(rank, sample)| rank - sample.decode).max().unwrap_or(0);
         let decode: Vec<i64> = run.samples().iter().map(|sample| sample.decode).collect();
-        prop_assert_eq!(decode, sorted.iter().map(|at| (*at).max(0)).collect::<Vec<_>>());
+        prop_assert_eq!(decode, sorted.iter().map(|rank| (*rank - lead).max(0)).collect::<Vec<_>>());
+        prop_assert!(run.samples().iter().all(|sample| sample.offset >= 0 || sample.shown() < 0));
         let sum: i64 = run.samples().iter().map(|sample| i64::from(sample.duration)).sum();
-        prop_assert_eq!(run.start() + sum, run.end());
+        prop_assert_eq!(run.first_decoded() + sum, (run.end() - lead).max(0).max(run.first_decoded()));
     }
 
     #[test]
@@ -199,9 +234,11 @@ proptest! {
         let samples = frames.iter().map(|(time, size, key)| Sample { time: *time, size: *size, key: *key });
         let _ = first_shown(place.start, scale, samples.clone());
         if let Ok(run) = Run::new(&clock, place, samples) {
-            let sum: i64 = run.samples().iter().map(|sample| i64::from(sample.duration)).sum();
-            prop_assert_eq!(run.start() + sum, run.end());
-            prop_assert!(run.start() >= 0 && run.samples().is_sorted_by_key(|sample| sample.decode));
+            for pair in run.samples().windows(2) {
+                prop_assert_eq!(pair[0].decode + i64::from(pair[0].duration), pair[1].decode);
+            }
+            prop_assert!(run.first_decoded() >= 0);
+            prop_assert!(run.samples().first().is_none_or(|first| first.decode == run.first_decoded()));
             prop_assert!(!sound || run.samples().iter().all(|sample| sample.offset == 0));
         }
     }
