@@ -10,6 +10,7 @@
 //! | [`codec`] | what a track carries: private data both ways, access units, descriptions, silence |
 //! | [`timing`] | when stored frames are decoded, on the clock of a container |
 //! | [`mp4`] | stored frames as MP4: init and media segments, clips |
+//! | [`ts`] | stored frames as MPEG-TS |
 //! | [`playback`] | which of the service's playback calls will take a stream, and why not |
 //! | [`fragment`] | several tracks into one order, cut and mended so that the service takes every fragment |
 //! | [`time`] | the kinds of time, as types that cannot be mixed up |
@@ -181,5 +182,6 @@ pub mod playback;
 pub mod time;
 pub mod timing;
 mod track;
+pub mod ts;
 
 pub use track::{AudioShape, Track, TrackKind, TrackNumber, VideoShape};

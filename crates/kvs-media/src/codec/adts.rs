@@ -104,6 +104,34 @@ impl Header {
     }
 }
 
+/// The header before one raw data block of so many bytes, without a checksum.
+///
+/// # Errors
+/// When ADTS cannot say the configuration, or the block is longer than 8184 bytes.
+pub fn header(config: &AudioSpecificConfig, block: usize) -> Result<[u8; 7], CodecError> {
+    let refused = |field, value: u8| CodecError::value(ADTS, field, value);
+    let profile = config.object_type.wrapping_sub(1);
+    if profile > 3 {
+        return Err(refused("profile", profile));
+    }
+    let index = RATES.iter().position(|rate| *rate == config.rate).and_then(|index| u8::try_from(index).ok());
+    let index = index.ok_or(CodecError::value(ADTS, "sampling_frequency_index", config.rate))?;
+    let channels = config.channel_config;
+    if !matches!(channels, 1..=7) {
+        return Err(refused("channel_configuration", channels));
+    }
+    if config.short_frames {
+        return Err(CodecError::Broken { part: ADTS, rule: "has frames of 1024 samples only" });
+    }
+    let len = block.saturating_add(7);
+    let len = u16::try_from(len).ok().filter(|len| *len < 1 << 13);
+    let len = len.ok_or(CodecError::value(ADTS, "frame_length", block as u64))?;
+    // The 13 bits of the length lie in three bytes; the buffer fullness is all ones, and there is one block.
+    let [_, top, high, low] = (u32::from(len) << 5).to_be_bytes();
+    let first = profile << 6 | index << 2 | channels >> 2;
+    Ok([0xff, 0xf1, first, (channels & 3) << 6 | top, high, low | 0x1f, 0xfc])
+}
+
 /// The raw data blocks of all ADTS frames in `data`, borrowed: each is a frame as Matroska stores it. After an error there
 /// are no more.
 pub fn blocks(data: &[u8]) -> Blocks<'_> {
@@ -193,6 +221,34 @@ mod tests {
         frame[1] |= 1;
         assert!(blocks(&frame).all(|block| matches!(block, Err(CodecError::Broken { .. }))));
         assert_eq!(blocks(&frame).count(), 1);
+    }
+
+    #[test]
+    fn a_header_reads_as_it_was_written() {
+        for (rate, channels) in
+            RATES.iter().flat_map(|rate| [1_u8, 2, 6, 8].map(|channels| (*rate, channels)))
+        {
+            let config = AudioSpecificConfig::lc(rate, channels).unwrap();
+            for len in [1_usize, 340, 8_184] {
+                let written = super::header(&config, len).unwrap();
+                let read = Header::parse(&written).unwrap();
+                assert_eq!((read.config().unwrap(), read.frame_len, read.blocks), (config, len + 7, 1));
+                assert!(!read.protected);
+            }
+            assert_eq!(
+                super::header(&config, 8_185),
+                Err(CodecError::value(ADTS, "frame_length", 8_185_u64))
+            );
+        }
+        let lc = AudioSpecificConfig::lc(44_100, 2).unwrap();
+        for refused in [
+            AudioSpecificConfig { object_type: 5, ..lc },
+            AudioSpecificConfig { rate: 44_101, ..lc },
+            AudioSpecificConfig { channel_config: 0, ..lc },
+            AudioSpecificConfig { short_frames: true, ..lc },
+        ] {
+            assert!(super::header(&refused, 100).is_err());
+        }
     }
 
     #[test]

@@ -10,3 +10,4 @@ mod samples;
 mod segment;
 mod stored;
 mod timing;
+mod ts;
