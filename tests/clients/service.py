@@ -37,6 +37,9 @@ put_media_fragments = 100000
 get_media_calls = 100000
 fragment_metadata_points = 10000000
 fragment_media_points = 10000000
+playback_calls = 100000
+playback_lists = 100000
+playback_media = 100000
 put_media_bytes = "1GB"
 get_media_bytes = "1GB"
 get_media_idle = "1s"
@@ -47,6 +50,9 @@ CLIENT_OF = {
     "GET_MEDIA": "kinesis-video-media",
     "LIST_FRAGMENTS": "kinesis-video-archived-media",
     "GET_MEDIA_FOR_FRAGMENT_LIST": "kinesis-video-archived-media",
+    "GET_HLS_STREAMING_SESSION_URL": "kinesis-video-archived-media",
+    "GET_DASH_STREAMING_SESSION_URL": "kinesis-video-archived-media",
+    "GET_CLIP": "kinesis-video-archived-media",
 }
 
 #: One call, one request: a test sees each answer itself.

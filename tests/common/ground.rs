@@ -104,6 +104,18 @@ impl Ground {
         line.assert_adds_up();
     }
 
+    /// Calls an operation that answers with JSON, and has to.
+    pub(crate) fn call(&self, operation: Operation, body: Value) -> Value {
+        self.runtime.block_on(self.client().ok(operation, body))
+    }
+
+    /// The body of an answer that is none.
+    pub(crate) fn answer(&self, operation: Operation, body: Value) -> bytes::Bytes {
+        let answer = self.runtime.block_on(self.client().call(operation, body));
+        assert_eq!(answer.head.status, 200, "{operation}: {answer:?}");
+        answer.body
+    }
+
     /// Makes a stream that keeps its media for a day.
     pub(crate) fn create(&self, stream: &str) {
         self.runtime.block_on(self.client().create(stream, 24));

@@ -91,6 +91,16 @@ pub struct Limits {
     pub fragment_metadata_points: u32,
     /// Fragments that may be asked for by their numbers in a second, on a stream.
     pub fragment_media_points: u32,
+    /// Playback sessions that may be begun in a second, on a stream.
+    pub playback_calls: u32,
+    /// Playlists, and other lists of each kind, that may be read in a second, of a session.
+    pub playback_lists: u32,
+    /// Segments that may be read in a second, of a session.
+    pub playback_media: u32,
+    /// Fragments of a clip.
+    pub clip_fragments: usize,
+    /// Bytes of a clip's media.
+    pub clip_bytes: u64,
     /// A stream that keeps nothing has its last media in memory for so long.
     pub unretained: Duration,
     /// And so many bytes of it.
@@ -134,6 +144,11 @@ impl Default for Limits {
             fragment_list_readers: aws::FRAGMENT_LIST_CONNECTIONS,
             fragment_metadata_points: aws::FRAGMENT_METADATA_POINTS_PER_SECOND,
             fragment_media_points: aws::FRAGMENT_MEDIA_POINTS_PER_SECOND,
+            playback_calls: aws::PLAYBACK_CALLS_PER_SECOND,
+            playback_lists: aws::PLAYBACK_LISTS_PER_SECOND,
+            playback_media: aws::PLAYBACK_SEGMENTS_PER_SECOND,
+            clip_fragments: aws::CLIP_FRAGMENTS,
+            clip_bytes: aws::CLIP_BYTES,
             unretained: aws::UNRETAINED_DURATION,
             unretained_bytes: aws::UNRETAINED_BYTES,
             unretained_total_bytes: 1_000_000_000,

@@ -159,6 +159,66 @@ metrics! {
     list_success: Counter = "ListFragments_Success",
     /// How long they took.
     list_latency: Latency = "ListFragments_Latency",
+    /// HLS sessions that were asked for.
+    hls_requests: Counter = "GetHLSStreamingSessionURL_Requests",
+    /// Those that were begun.
+    hls_success: Counter = "GetHLSStreamingSessionURL_Success",
+    /// How long that took.
+    hls_latency: Latency = "GetHLSStreamingSessionURL_Latency",
+    /// DASH sessions that were asked for.
+    dash_requests: Counter = "GetDASHStreamingSessionURL_Requests",
+    /// Those that were begun.
+    dash_success: Counter = "GetDASHStreamingSessionURL_Success",
+    /// How long that took.
+    dash_latency: Latency = "GetDASHStreamingSessionURL_Latency",
+    /// Master playlists that were asked for.
+    master_requests: Counter = "GetHLSMasterPlaylist_Requests",
+    /// Those that were given.
+    master_success: Counter = "GetHLSMasterPlaylist_Success",
+    /// How long that took.
+    master_latency: Latency = "GetHLSMasterPlaylist_Latency",
+    /// Media playlists that were asked for.
+    playlist_requests: Counter = "GetHLSMediaPlaylist_Requests",
+    /// Those that were given.
+    playlist_success: Counter = "GetHLSMediaPlaylist_Success",
+    /// How long that took.
+    playlist_latency: Latency = "GetHLSMediaPlaylist_Latency",
+    /// Manifests that were asked for.
+    manifest_requests: Counter = "GetDASHManifest_Requests",
+    /// Those that were given.
+    manifest_success: Counter = "GetDASHManifest_Success",
+    /// How long that took.
+    manifest_latency: Latency = "GetDASHManifest_Latency",
+    /// Initialization segments that were asked for.
+    init_requests: Counter = "GetMP4InitFragment_Requests",
+    /// Those that were given.
+    init_success: Counter = "GetMP4InitFragment_Success",
+    /// How long that took.
+    init_latency: Latency = "GetMP4InitFragment_Latency",
+    /// Segments of MP4 that were asked for.
+    media_requests: Counter = "GetMP4MediaFragment_Requests",
+    /// Those that were given.
+    media_success: Counter = "GetMP4MediaFragment_Success",
+    /// How long it took until they began.
+    media_latency: Latency = "GetMP4MediaFragment_Latency",
+    /// Their bytes.
+    media_bytes: Counter = "GetMP4MediaFragment_OutgoingBytes",
+    /// Segments of MPEG-TS that were asked for.
+    ts_requests: Counter = "GetTSFragment_Requests",
+    /// Those that were given.
+    ts_success: Counter = "GetTSFragment_Success",
+    /// How long it took until they began.
+    ts_latency: Latency = "GetTSFragment_Latency",
+    /// Their bytes.
+    ts_bytes: Counter = "GetTSFragment_OutgoingBytes",
+    /// Clips that were asked for.
+    clip_requests: Counter = "GetClip_Requests",
+    /// Those that were given.
+    clip_success: Counter = "GetClip_Success",
+    /// How long it took until they began.
+    clip_latency: Latency = "GetClip_Latency",
+    /// Their bytes.
+    clip_bytes: Counter = "GetClip_OutgoingBytes",
     /// Quota points that were used on rows of the archive.
     metadata_points: Counter = "ArchivedFragmentsConsumed_Metadata",
     /// Quota points that were used on its media.

@@ -21,6 +21,7 @@ use crate::ingest::Moment;
 use crate::keys::CryptError;
 use crate::live::Keep;
 use crate::metrics::Metrics;
+use crate::playback::Playback;
 use crate::random::{Random, SystemRandom};
 use crate::rates::Rates;
 use crate::store::{Folder, Recovery, Store, StoreError, StreamId};
@@ -34,6 +35,7 @@ pub struct Service {
     pub(crate) metrics: Metrics,
     pub(crate) faults: Faults,
     pub(crate) clock: Clock,
+    pub(crate) playback: Playback,
     pub(crate) rates: Mutex<Rates<(Operation, Option<StreamId>)>>,
     /// It is to end: no new calls, and open ones as soon as they can.
     stopping: AtomicBool,
@@ -107,6 +109,7 @@ impl Service {
         let identities_file = config.data.join(IDENTITIES);
         let (identities, created) = file::load_or_create(&identities_file, &SystemRandom)?;
         let sessions = keyring.derive("sessions")?;
+        let playback = Playback::new(&keyring.derive("playback")?)?;
         let authenticator = Authenticator::new(&config.account.id, Regions::Any, &sessions, identities)?;
         let mut settings = config.store.clone();
         if let Some(most) = config.max_bytes {
@@ -135,6 +138,7 @@ impl Service {
             metrics,
             faults: Faults::default(),
             clock: Clock::new(),
+            playback,
             rates: Mutex::default(),
             stopping: AtomicBool::new(false),
             unretained: AtomicU64::new(0),
@@ -169,6 +173,12 @@ impl Service {
     /// A stream by its ARN, which a later one of the same name does not have.
     pub(crate) fn stream_by_arn(&self, arn: &StreamArn) -> Option<Arc<ActiveStream>> {
         self.stream(arn.name()).filter(|stream| stream.arn == *arn)
+    }
+
+    /// A stream by its name in the store, which no other ever has.
+    pub(crate) fn stream_by_id(&self, id: StreamId) -> Option<Arc<ActiveStream>> {
+        let name = self.store.stream(id)?.name.parse().ok()?;
+        self.stream(&name).filter(|stream| stream.id == id)
     }
 
     /// Answers an operation of the control plane that changes nothing. `None` for one that is not on streams.

@@ -92,3 +92,30 @@ pub const SIGNATURE_SKEW: Duration = Duration::from_secs(5 * 60);
 pub const UNRETAINED_DURATION: Duration = Duration::from_secs(5 * 60);
 /// Media that a stream without retention holds for live readers, by size (CreateStream page: 200 MB).
 pub const UNRETAINED_BYTES: u64 = 200_000_000;
+
+/// The life of a playback session, when nothing else is asked for (kvs-api 6.4).
+pub const PLAYBACK_EXPIRES: Duration = Duration::from_secs(300);
+/// The longest that may be asked for; the default is the shortest.
+pub const PLAYBACK_MAX_EXPIRES: Duration = Duration::from_secs(43_200);
+/// Fragments that a playlist or a manifest names at the most.
+pub const PLAYBACK_FRAGMENTS: u16 = 5_000;
+/// Fragments of a live one, when nothing else is asked for.
+pub const PLAYBACK_LIVE_FRAGMENTS: u16 = 5;
+/// Fragments of one of the archive, when nothing else is asked for.
+pub const PLAYBACK_ON_DEMAND_FRAGMENTS: u16 = 1_000;
+/// A range that is played is no longer.
+pub const PLAYBACK_RANGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// A stream without a fragment for so long is not live.
+pub const PLAYBACK_LIVE: Duration = Duration::from_secs(30);
+/// Changes of codec private data that an HLS session tolerates.
+pub const PLAYBACK_PRIVATE_DATA_CHANGES: usize = 500;
+/// Sessions of a stream that may be begun in a second (quotas page).
+pub const PLAYBACK_CALLS_PER_SECOND: u32 = 25;
+/// Playlists, manifests and initialization segments of a session in a second, of each kind.
+pub const PLAYBACK_LISTS_PER_SECOND: u32 = 5;
+/// Segments of a session in a second.
+pub const PLAYBACK_SEGMENTS_PER_SECOND: u32 = 20;
+/// Bytes of a clip.
+pub const CLIP_BYTES: u64 = 100_000_000;
+/// Fragments of a clip.
+pub const CLIP_FRAGMENTS: usize = 200;

@@ -108,7 +108,11 @@ fn beginning(fragment: &Fragment, number: &FragmentNumber) -> Bytes {
 }
 
 /// The stream of a call that reads what is kept.
-fn kept(service: &Service, target: &Target, operation: Operation) -> Result<Arc<ActiveStream>, Refused> {
+pub(super) fn kept(
+    service: &Service,
+    target: &Target,
+    operation: Operation,
+) -> Result<Arc<ActiveStream>, Refused> {
     let stream = target.admit(service, operation)?;
     if !stream.persists() {
         let message = format!("The stream {} keeps no data: its retention is zero hours.", stream.name());

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::body::{self, Body, Unread};
 use super::connection::Connection;
 use super::route::{Refused, json};
-use super::{archive, get_media, put_media};
+use super::{archive, get_media, playback, put_media};
 use crate::auth::{self, Authentication, Principal, Resource};
 use crate::control::Refusal;
 use crate::service::Service;
@@ -72,6 +72,11 @@ pub(crate) async fn answer(
                 Operation::GetMediaForFragmentList => {
                     archive::media_for_fragment_list(service, connection, &target, &body).await
                 }
+                Operation::GetHLSStreamingSessionURL | Operation::GetDASHStreamingSessionURL => {
+                    let endpoint = endpoint(service, &connection, &parts);
+                    playback::begin(service, &target, operation, endpoint, body).await
+                }
+                Operation::GetClip => playback::clip(service, connection, &target, body).await,
                 _ => Err(Refused::new(Exception::UnknownOperation, "")),
             }
         }

@@ -17,6 +17,7 @@ pub mod fuzzing;
 mod get_media;
 mod listener;
 mod plain;
+mod playback;
 mod put_media;
 mod route;
 mod wire;

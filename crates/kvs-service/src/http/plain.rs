@@ -12,6 +12,7 @@ use kvs_wire::Exception;
 
 use super::body::{self, Body};
 use super::connection::Connection;
+use super::playback;
 use super::route::{Refused, json, typed};
 use crate::random::SystemRandom;
 use crate::service::Service;
@@ -28,6 +29,9 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
+    if let Some(response) = playback::answer(service, &parts).await {
+        return response;
+    }
     let (method, path) = (&parts.method, parts.uri.path());
     let reads = matches!(*method, Method::GET | Method::HEAD);
     match path {

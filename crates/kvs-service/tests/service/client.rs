@@ -125,6 +125,13 @@ impl Client {
         answer.json()
     }
 
+    /// Reads what is behind a URL of a playback session.
+    pub(crate) async fn fetch(&self, path: &str) -> Answer {
+        let mut wire = Wire::connect(self.address).await;
+        wire.head("GET", path, &[("host".to_owned(), self.address.to_string())], Some(0)).await;
+        wire.answer().await
+    }
+
     /// Makes a stream that keeps its media for a day, or not at all.
     pub(crate) async fn create(&self, name: &str, retention_hours: u32) -> String {
         let body = json!({ "StreamName": name, "DataRetentionInHours": retention_hours });

@@ -7,5 +7,6 @@ mod client;
 mod get_media;
 mod listener;
 mod media;
+mod playback;
 mod put_media;
 mod running;

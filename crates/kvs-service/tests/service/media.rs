@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use kvs_media::mkv::{Block, Event, Info, Reader, Tag, TagValue, Writer};
 use kvs_media::time::Timecode;
-use kvs_media::{Track, TrackKind, TrackNumber};
+use kvs_media::{AudioShape, Track, TrackKind, TrackNumber};
 use kvs_wire::tags::ChunkTags;
 
 /// 2026-11-20, in milliseconds.
@@ -20,8 +20,48 @@ impl Body {
     pub(crate) fn new(tracks: u64) -> Self {
         let tracks: Vec<Track> =
             (1..=tracks).map(|number| Track::new(TrackNumber(number), TrackKind::Video, "V_VP8")).collect();
-        let (writer, header) = Writer::new(&Info::default(), &tracks).unwrap();
+        Self::of(&tracks)
+    }
+
+    /// Of pictures of one of kvs-media's samples, and of sound.
+    pub(crate) fn playable(sample: &str) -> Self {
+        let private = concat!(env!("CARGO_MANIFEST_DIR"), "/../kvs-media/tests/data/codec/");
+        let private = std::fs::read(format!("{private}{sample}")).unwrap();
+        let id = if sample.ends_with(".hvcC") { "V_MPEGH/ISO/HEVC" } else { "V_MPEG4/ISO/AVC" };
+        let mut video = Track::new(TrackNumber(1), TrackKind::Video, id);
+        video.codec_private = private.into();
+        let mut sound = Track::new(TrackNumber(2), TrackKind::Audio, "A_AAC");
+        sound.codec_private = Bytes::from_static(&[0x11, 0x90]);
+        sound.audio = Some(AudioShape { rate: 48_000.0, channels: 2, bit_depth: None });
+        Self::of(&[video, sound])
+    }
+
+    /// Of these tracks.
+    pub(crate) fn of(tracks: &[Track]) -> Self {
+        let (writer, header) = Writer::new(&Info::default(), tracks).unwrap();
         Self { writer, header: Some(header) }
+    }
+
+    /// A fragment of a second with 25 pictures and 48 frames of sound, each of which says what it is. Its pictures, one
+    /// behind another, and its sound.
+    pub(crate) fn second(&mut self, millis: i64, name: &str) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+        let (mut bytes, mut pictures, mut sound) = (self.cluster(millis), Vec::new(), Vec::new());
+        let mut heard = 0;
+        for picture in 0..25_i64 {
+            let at = millis + picture * 40;
+            let mut payload = format!("{name} picture {picture} ").into_bytes();
+            payload.resize(if picture == 0 { 20_000 } else { 3_000 }, b'p');
+            bytes.extend_from_slice(&self.frame(1, at, picture == 0, &payload));
+            pictures.extend_from_slice(&payload);
+            while heard * 1_000 / 48 < (picture + 1) * 40 && heard < 48 {
+                let mut payload = format!("{name} sound {heard} ").into_bytes();
+                payload.resize(200, b's');
+                bytes.extend_from_slice(&self.frame(2, millis + heard * 1_000 / 48, true, &payload));
+                sound.extend_from_slice(&payload);
+                heard += 1;
+            }
+        }
+        (bytes, pictures, sound)
     }
 
     /// The header, when it was not written yet, and the beginning of a cluster.
