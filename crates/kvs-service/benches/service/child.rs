@@ -137,6 +137,9 @@ pub(crate) fn serve() {
             get_media_readers: 100_000,
             get_media_calls: 100_000,
             get_media_bytes: 100_000_000_000,
+            playback_calls: 100_000,
+            playback_lists: 1_000_000,
+            playback_media: 1_000_000,
             fragment_metadata_points: 1_000_000_000,
             fragment_media_points: 1_000_000_000,
             ..config.limits

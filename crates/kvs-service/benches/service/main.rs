@@ -18,6 +18,7 @@ mod machine;
 #[path = "../../tests/service/media.rs"]
 mod media;
 mod peers;
+mod playback;
 mod rows;
 
 use std::cell::RefCell;

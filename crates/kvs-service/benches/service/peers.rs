@@ -44,7 +44,7 @@ pub(crate) fn curl(to: &Target, ca: &Path, stream: &str, file: &Path) -> Option<
 }
 
 /// CPU of processes that were waited for, in milliseconds.
-fn of_children() -> f64 {
+pub(crate) fn of_children() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     [13, 14].map(|field: usize| fields[field].parse::<f64>().unwrap() * 10.0).iter().sum()
@@ -75,7 +75,7 @@ impl Nginx {
                 server {{
                     listen {plain}; listen {tls} ssl; ssl_protocols TLSv1.3;
                     ssl_certificate {folder}/tls-cert.pem; ssl_certificate_key {folder}/tls-key.pem;
-                    location / {{ return 200; }}
+                    location / {{ return 200; }} location /files/ {{ alias {folder}/nginx-files/; }}
                 }}
             }}"
         );

@@ -13,6 +13,7 @@ use crate::child::{self, Server};
 use crate::client::Wire;
 use crate::load::{Film, Shared, Target, bulk, producers};
 use crate::peers::{self, Nginx};
+use crate::playback;
 use crate::{Meter, middle, number, percentiles, row, seconds};
 
 /// What comes before a measurement: connections, the first fragments.
@@ -43,6 +44,9 @@ pub(crate) async fn all(root: &Path, wanted: impl Fn(&str) -> bool) {
     }
     if wanted("c3") {
         live_readers(&Server::start(&root.join("c3"))).await;
+    }
+    if ["d1", "d2", "d4"].iter().any(|name| wanted(name)) {
+        playback::all(&Server::start(&root.join("d"))).await;
     }
     if wanted("f1") || wanted("f3") {
         index(root).await;
@@ -209,7 +213,7 @@ async fn curl(server: &Server, nginx: Option<&Nginx>, film: &Film, fragments: i6
 }
 
 /// CPU per MB, and how much that is of what nginx needed.
-fn beside(ours: &mut [f64], theirs: &mut [f64]) -> String {
+pub(crate) fn beside(ours: &mut [f64], theirs: &mut [f64]) -> String {
     if theirs.is_empty() {
         return format!("{} CPU-ms/MB, nginx is missing", middle(ours));
     }

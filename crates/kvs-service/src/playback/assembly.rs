@@ -165,3 +165,110 @@ pub(crate) fn read(store: &Store, fragment: &Fragment, ranges: &[Range<u64>]) ->
     bytes.truncate(kept);
     Ok(bytes.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Commit, FragmentRow, FrameIndexWriter, Number, Place, SegmentId, StreamId};
+    use kvs_media::time::Utc;
+    use proptest::prelude::*;
+
+    fn fragment() -> Arc<Fragment> {
+        let commit = Commit {
+            producer_time: Utc::EPOCH,
+            length_ms: 0,
+            timecode: 0,
+            timecode_scale: 1_000_000,
+            header: Bytes::new(),
+            tags: Bytes::new(),
+            frames: FrameIndexWriter::new().finish(),
+        };
+        let row = FragmentRow {
+            stream: StreamId(1),
+            number: Number::FIRST,
+            producer_time: Utc::EPOCH,
+            length_ms: 0,
+            size: 0,
+            segment: SegmentId(1),
+            place: Place { offset: 0, length: 0 },
+        };
+        Arc::new(Fragment { row, commit, payload: u64::MAX, blocks: Vec::new() })
+    }
+
+    /// What stands at a place of every payload.
+    fn stands(at: u64) -> u8 {
+        at.wrapping_mul(0x9E37_79B9).to_be_bytes()[4]
+    }
+
+    fn sent(mut assembly: Assembly) -> Vec<u8> {
+        let mut sent = Vec::new();
+        while let Some(piece) = assembly.next() {
+            match piece {
+                Piece::Bytes(bytes) => sent.extend_from_slice(&bytes),
+                Piece::Stored { ranges, .. } => {
+                    let cover = ranges.last().unwrap().end - ranges[0].start;
+                    assert!(cover <= READ, "{cover} bytes at once");
+                    sent.extend(ranges.into_iter().flatten().map(stands));
+                }
+            }
+        }
+        sent
+    }
+
+    /// A head, and ranges as gaps and lengths.
+    type Given = (Vec<u8>, Vec<(u64, u64)>);
+
+    fn assembly(parts: &[Given]) -> Assembly {
+        let mut assembly = Assembly::default();
+        for (head, ranges) in parts {
+            assembly.bytes(head.clone().into());
+            let mut end = 0;
+            let ranges: Vec<_> = ranges
+                .iter()
+                .map(|(gap, length)| {
+                    let start = end + gap;
+                    end = start + length;
+                    start..end
+                })
+                .collect();
+            assembly.stored(fragment(), ranges.into_iter());
+        }
+        assembly
+    }
+
+    proptest! {
+        #[test]
+        fn a_part_is_the_same_part_of_the_whole(
+            parts in prop::collection::vec(
+                (prop::collection::vec(any::<u8>(), 0..40),
+                    prop::collection::vec((prop_oneof![Just(0), 0_u64..700_000], 0_u64..3_000), 0..12)),
+                0..4,
+            ),
+            (from, to) in any::<(u64, u64)>(),
+        ) {
+            let whole = sent(assembly(&parts));
+            let total = whole.len() as u64;
+            prop_assert_eq!(assembly(&parts).len(), total);
+            let start = from % (total + 1);
+            let end = start + to % (total - start + 1);
+            let mut cut = assembly(&parts);
+            cut.cut(&(start..end));
+            prop_assert_eq!(cut.len(), end - start);
+            let place = |at: u64| usize::try_from(at).unwrap();
+            prop_assert!(sent(cut) == whole[place(start)..place(end)]);
+        }
+    }
+
+    #[test]
+    fn a_range_that_is_larger_than_what_is_read_comes_in_pieces() {
+        let parts = [(Vec::new(), vec![(5, 3 * READ + 7), (0, 9), (READ, 1)])];
+        let whole = sent(assembly(&parts));
+        assert_eq!(whole.len() as u64, 3 * READ + 17);
+        assert!(whole.iter().zip(5..).take(1_000).all(|(byte, at)| *byte == stands(at)));
+        let mut ranges = VecDeque::from([0..10, 20..30, 40..2 * READ, 2 * READ..2 * READ + 5]);
+        assert_eq!(group_of_whole(&mut ranges), [0..10, 20..30]);
+        assert!(group_of_whole(&mut ranges).iter().eq([&(40..2 * READ)]));
+        assert_eq!((group_of_whole(&mut ranges).len(), ranges.len()), (1, 0));
+        assert!(group_of_whole(&mut ranges).is_empty());
+    }
+}
