@@ -42,10 +42,7 @@ impl Format {
             Ok((caps, description)) => Self {
                 caps,
                 reorder_depth: reorder_depth(&description),
-                lasts: description.frame_rate.map(|rate| {
-                    let nanos = u64::from(rate.seconds).saturating_mul(1_000_000_000);
-                    std::time::Duration::from_nanos(nanos.checked_div(rate.frames.into()).unwrap_or_default())
-                }),
+                lasts: length(&description),
                 all_key: track.kind != TrackKind::Video || description.codec == Codec::Mjpeg,
                 warning: needs_private(track).then(|| {
                     format!(
@@ -66,6 +63,18 @@ impl Format {
             },
         }
     }
+}
+
+/// How long a frame of a track lasts, where its header tells.
+pub(crate) fn lasts(track: &Track) -> Option<std::time::Duration> {
+    let described = (!track.encoded).then(|| describe(track).ok()).flatten();
+    described.and_then(|description| length(&description)).or(track.frame_duration)
+}
+
+fn length(description: &Description) -> Option<std::time::Duration> {
+    let rate = description.frame_rate?;
+    let nanos = u64::from(rate.seconds).saturating_mul(1_000_000_000);
+    nanos.checked_div(rate.frames.into()).map(std::time::Duration::from_nanos)
 }
 
 /// A description without what the private data would tell, of codecs that can say it in band or by the track's shape.

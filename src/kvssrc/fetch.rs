@@ -192,7 +192,7 @@ impl BaseSrcImpl for Fetch {
         if !work.reading.run().is_seekable() {
             return false;
         }
-        bound(segment, work.reading.limit());
+        bound(segment, &work.reading);
         let snap = wish.map_or(Snap::Accurate, |wish| wish.snap);
         let moves = snap != Snap::Accurate;
         gst::debug!(SRC, imp = self, "to {position} ({snap:?})");
@@ -337,6 +337,7 @@ impl Fetch {
                 work.waits = None;
                 Err(gst::FlowError::Flushing)
             }
+            Next::End if self.settle() => Ok(Step::Grown),
             Next::End => Err(gst::FlowError::Eos),
             Next::Failed(failure) => Ok(Step::Failed(Arc::clone(work.reading.run()), failure)),
         }
@@ -392,7 +393,7 @@ impl Fetch {
                 return Ok(Some(gst::Buffer::new()));
             }
             Output::Origin => {
-                self.segment(|segment| bound(segment, work.reading.limit()))?;
+                self.segment(|segment| bound(segment, &work.reading))?;
                 match work.target {
                     Some(target) if target.position > 0 => {
                         work.download = None;
@@ -409,7 +410,7 @@ impl Fetch {
                     segment.set_time(at);
                     segment.set_position(at);
                     segment.set_offset(gst::ClockTime::ZERO);
-                    if segment.stop() < at {
+                    if segment.stop().is_some_and(|stop| Some(stop) < at) {
                         segment.set_stop(at);
                     }
                 })?;
@@ -471,7 +472,7 @@ impl Fetch {
         if !reading.run().is_seekable() || !reading.has_origin() {
             return false;
         }
-        let duration = reading.limit().map_or(reading.end, |limit| reading.end.min(limit));
+        let duration = reading.duration();
         let mut extent = lock(&self.extent);
         let grown = extent.duration.is_none() || duration.saturating_sub(extent.said) >= GROWTH;
         extent.duration = Some(duration);
@@ -479,6 +480,12 @@ impl Fetch {
             extent.said = duration;
         }
         grown
+    }
+
+    /// All of a range is read, and how long it is, known. True when that was not said.
+    fn settle(&self) -> bool {
+        let mut extent = lock(&self.extent);
+        extent.duration.is_some_and(|duration| std::mem::replace(&mut extent.said, duration) != duration)
     }
 }
 
@@ -488,12 +495,8 @@ fn is_rate(rate: f64) -> bool {
 }
 
 /// It stops where the range does, when not before.
-fn bound(segment: &mut gst::FormattedSegment<gst::ClockTime>, limit: Option<i64>) {
-    if let Some(limit) = limit.and_then(clock_time)
-        && segment.stop().is_none_or(|stop| stop > limit)
-    {
-        segment.set_stop(limit);
-    }
+fn bound(segment: &mut gst::FormattedSegment<gst::ClockTime>, reading: &Reading) {
+    segment.set_stop(reading.stop(segment.stop().map(nanos)).and_then(clock_time));
 }
 
 /// Which key frame the flags of a seek mean.

@@ -218,10 +218,7 @@ impl Lane {
             }
             return Err(gst::FlowError::Eos);
         }
-        let lasts = buffer
-            .duration()
-            .or_else(|| self.format.lasts.and_then(|lasts| gst::ClockTime::try_from(lasts).ok()));
-        let over = pts.saturating_add(lasts.unwrap_or(gst::ClockTime::from_nseconds(1)));
+        let over = pts.saturating_add(buffer.duration().unwrap_or(gst::ClockTime::from_nseconds(1)));
         // Nobody needs it to decode what is in the segment.
         if self.format.all_key && segment.start().is_some_and(|start| over <= start) {
             return Ok(gst::FlowSuccess::Ok);

@@ -6,14 +6,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kvs_client::download::{Bounds, Fragment, Frame, Item, Range, Span};
+use kvs_media::mkv::Header;
 use kvs_media::time::{Monotonic, Utc};
+use kvs_media::{Track, TrackKind, TrackNumber};
 
+use super::caps;
 use super::mark::{Mark, Stamp};
 use super::run::Run;
 use super::settings::What;
 use super::stats::Tally;
-use super::timeline::{ByServer, Live, Recorded};
-use crate::message::Ration;
+use super::timeline::{ByServer, Live, Pace, Recorded};
+use crate::message::{self, Ration};
 
 /// What one place of a stream becomes.
 #[derive(Debug)]
@@ -55,8 +58,68 @@ pub(super) struct Reading {
     landing: Option<Vec<Mark>>,
     discont: bool,
     pub(super) ready: VecDeque<Output>,
-    /// The latest position that is known to be there.
-    pub(super) end: i64,
+    tracks: Tracks,
+    /// Where the latest frame begins of which anything is known, and of those that were read.
+    listed: i64,
+    latest: i64,
+}
+
+/// The tracks of the fragment whose frames come, and where what was read of them ends.
+#[derive(Debug, Default)]
+struct Tracks {
+    header: Option<Arc<Header>>,
+    all: Vec<OfTrack>,
+    /// Where those of other headers end.
+    end: i64,
+}
+
+#[derive(Debug)]
+struct OfTrack {
+    number: TrackNumber,
+    lasts: Option<gst::ClockTime>,
+    pace: Pace,
+}
+
+impl Tracks {
+    /// A fragment with this header begins.
+    fn meet(&mut self, header: &Arc<Header>) {
+        if self.header.as_ref().is_some_and(|own| Arc::ptr_eq(own, header)) {
+            return;
+        }
+        self.end = self.end();
+        self.header = Some(Arc::clone(header));
+        let of = |track: &Track| {
+            let lasts = caps::lasts(track).map(message::nanos);
+            // Data is of an instant, unless it says otherwise.
+            let data = matches!(track.kind, TrackKind::Metadata | TrackKind::Other(_));
+            let paced = lasts.and_then(|lasts| i64::try_from(lasts).ok()).or(data.then_some(0));
+            OfTrack {
+                number: track.number,
+                lasts: lasts.map(gst::ClockTime::from_nseconds),
+                pace: Pace::new(paced),
+            }
+        };
+        self.all = header.tracks.iter().map(of).collect();
+    }
+
+    fn of(&mut self, number: TrackNumber) -> Option<&mut OfTrack> {
+        self.all.iter_mut().find(|track| track.number == number)
+    }
+
+    /// What comes does not follow what was.
+    fn restart(&mut self) {
+        self.all.iter_mut().for_each(|track| track.pace.restart());
+    }
+
+    /// Where all that was read ends.
+    fn end(&self) -> i64 {
+        self.all.iter().map(|track| track.pace.end()).fold(self.end, i64::max)
+    }
+
+    /// How long a frame lasts, of the track whose frames last longest.
+    fn longest(&self) -> i64 {
+        self.all.iter().map(|track| track.pace.length()).max().unwrap_or_default()
+    }
 }
 
 #[derive(Debug)]
@@ -88,7 +151,9 @@ impl Reading {
             landing: None,
             discont: true,
             ready: VecDeque::new(),
-            end: 0,
+            tracks: Tracks::default(),
+            listed: 0,
+            latest: 0,
             run,
         }
     }
@@ -123,12 +188,35 @@ impl Reading {
         }
     }
 
+    /// Where the last frame ends that is known, but no later than the range.
+    pub(super) fn duration(&self) -> i64 {
+        self.limit().map_or(self.end(), |limit| self.end().min(limit))
+    }
+
+    /// Where a segment has to stop that is to stop at `wanted`: not behind the range. Where nothing more comes, it ends with
+    /// the last frame, and not when it stops.
+    pub(super) fn stop(&self, wanted: Option<i64>) -> Option<i64> {
+        let stop = wanted.into_iter().chain(self.limit()).min()?;
+        let open = self.bounds.as_ref().is_none_or(|bounds| bounds.open);
+        (open || stop < self.end()).then_some(stop)
+    }
+
+    /// Where the last frame ends that is known.
+    fn end(&self) -> i64 {
+        let read = self.tracks.end();
+        if self.latest >= self.listed {
+            return read;
+        }
+        read.max(self.listed.saturating_add(self.tracks.longest()))
+    }
+
     /// Reading goes on elsewhere. When it `lands`, the first frame is where the segment begins.
     pub(super) fn go_elsewhere(&mut self, lands: bool) {
         self.run.tally.at_tip.store(false, Ordering::Relaxed);
         self.current = None;
         self.discont = true;
         self.ready.clear();
+        self.tracks.restart();
         self.landing = lands.then(Vec::new);
         if let Some(server) = &mut self.server {
             server.restart();
@@ -140,7 +228,7 @@ impl Reading {
         match item {
             Item::Range(bounds) => {
                 if let Some(Line::Recorded(line)) = &self.line {
-                    self.end = self.end.max(line.position(bounds.end));
+                    self.listed = self.listed.max(line.position(bounds.end));
                 }
                 self.bounds = Some(bounds);
             }
@@ -179,7 +267,7 @@ impl Reading {
         if self.line.is_none() {
             let spans = self.bounds.as_ref().map_or(&[][..], |bounds| &bounds.spans);
             let line = Recorded::new(begins, self.run.plan.closes_gaps.then_some(spans));
-            self.end = self.bounds.as_ref().map_or(0, |bounds| line.position(bounds.end));
+            self.listed = self.bounds.as_ref().map_or(0, |bounds| line.position(bounds.end));
             self.line = Some(Line::Recorded(line));
             self.ready.push_back(Output::Origin);
         }
@@ -209,11 +297,15 @@ impl Reading {
         };
         self.ready.push_back(Output::Reached(position));
         let discont = std::mem::take(&mut self.discont) || silence.is_some();
+        self.tracks.meet(&fragment.header);
+        if discont {
+            self.tracks.restart();
+        }
         let silence = fragment.gap.map(|gap| (gap, position));
         if let Some((gap, _)) = silence {
             Tally::add(&self.run.tally.gaps, 1);
             let span = gap.to.since(gap.from).unwrap_or_default();
-            Tally::add(&self.run.tally.gap_nanos, crate::message::nanos(span));
+            Tally::add(&self.run.tally.gap_nanos, message::nanos(span));
         }
         self.current =
             Some(Current { stamp: Stamp::of(&fragment), fragment: Arc::clone(&fragment), position });
@@ -236,7 +328,12 @@ impl Reading {
             Tally::add(&self.run.tally.before_origin, 1);
             return;
         };
-        self.end = self.end.max(position);
+        self.latest = self.latest.max(position);
+        let own = frame.duration.map(message::nanos).map(gst::ClockTime::from_nseconds);
+        let lasts = self.tracks.of(frame.track).and_then(|track| {
+            track.pace.take(position, own.and_then(|own| i64::try_from(own.nseconds()).ok()));
+            own.or(track.lasts)
+        });
         if let Some(waiting) = self.landing.take() {
             self.ready.push_back(Output::Landed(position));
             self.ready.extend(waiting.into_iter().map(Output::Mark));
@@ -246,9 +343,7 @@ impl Reading {
         if let Some(buffer) = buffer.get_mut() {
             buffer.set_pts(gst::ClockTime::from_nseconds(pts));
             buffer.set_offset(frame.track.0);
-            if let Some(duration) = frame.duration {
-                buffer.set_duration(gst::ClockTime::from_nseconds(crate::message::nanos(duration)));
-            }
+            buffer.set_duration(lasts);
             let mut flags = gst::BufferFlags::empty();
             flags.set(gst::BufferFlags::DELTA_UNIT, !frame.key);
             flags.set(gst::BufferFlags::DROPPABLE, frame.discardable);

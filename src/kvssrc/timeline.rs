@@ -185,6 +185,63 @@ impl Live {
     }
 }
 
+/// Where the frames of a track end, of which only the beginnings are told. Positions come in decoding order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pace {
+    /// How long each lasts, where the header says so.
+    lasts: Option<i64>,
+    /// The two latest that follow each other, as far as is known.
+    latest: Option<i64>,
+    before: Option<i64>,
+    /// From one to the next, when the next but one came.
+    step: Option<i64>,
+    /// The latest of all, and how long that one says that it lasts.
+    last: Option<(i64, Option<i64>)>,
+}
+
+impl Pace {
+    /// That of a track whose frames last so long, where that is told.
+    pub(crate) fn new(lasts: Option<i64>) -> Self {
+        Self { lasts, ..Self::default() }
+    }
+
+    /// A frame begins at `position`, and says perhaps that it lasts so long.
+    pub(crate) fn take(&mut self, position: i64, lasts: Option<i64>) {
+        if self.last.is_none_or(|(last, _)| position >= last) {
+            self.last = Some((position, lasts));
+        }
+        if self.latest.is_none_or(|latest| position > latest) {
+            self.step = self.between().or(self.step);
+            self.before = self.latest.replace(position);
+        } else if self.latest > Some(position) && self.before < Some(position) {
+            self.before = Some(position);
+        }
+    }
+
+    /// What comes does not follow what was.
+    pub(crate) fn restart(&mut self) {
+        self.step = self.between().or(self.step);
+        (self.latest, self.before) = (None, None);
+    }
+
+    /// How long a frame lasts that does not say so.
+    pub(crate) fn length(&self) -> i64 {
+        // A picture that is shown behind others comes before them: until they are there, it seems to be far from the last.
+        let seen = [self.between(), self.step].into_iter().flatten().min();
+        self.lasts.or(seen).unwrap_or_default()
+    }
+
+    /// Where the latest frame of all ends.
+    pub(crate) fn end(&self) -> i64 {
+        let (last, lasts) = self.last.unwrap_or_default();
+        last.saturating_add(lasts.unwrap_or_else(|| if self.last.is_some() { self.length() } else { 0 }))
+    }
+
+    fn between(&self) -> Option<i64> {
+        Some(self.latest?.saturating_sub(self.before?))
+    }
+}
+
 /// Nanoseconds from `earlier` to `later`; negative when it is not.
 pub(crate) const fn apart(later: Utc, earlier: Utc) -> i64 {
     later.nanos().saturating_sub(earlier.nanos())
@@ -299,6 +356,34 @@ mod tests {
         assert_eq!(live.begin(at(86_403_000), at(18_000), 7_000 * MS), None);
     }
 
+    #[test]
+    fn the_last_frame_lasts_as_long_as_it_says_or_its_header_or_the_one_before() {
+        let end = |lasts: Option<i64>, frames: &[(i64, Option<i64>)]| {
+            let mut pace = Pace::new(lasts);
+            frames.iter().for_each(|(position, lasts)| pace.take(*position, *lasts));
+            pace.end()
+        };
+        assert_eq!(end(None, &[]), 0);
+        assert_eq!(end(None, &[(7, None)]), 7);
+        assert_eq!(end(Some(40), &[]), 0);
+        assert_eq!(end(Some(40), &[(0, None), (100, None)]), 140);
+        assert_eq!(end(Some(40), &[(0, None), (100, Some(5))]), 105);
+        assert_eq!(end(None, &[(0, None), (100, None)]), 200);
+        // In decoding order: one group, and with the next one begun.
+        assert_eq!(end(None, &[(0, None), (300, None), (100, None), (200, None)]), 400);
+        let group = [(0, None), (300, None), (100, None), (200, None), (600, None)];
+        assert_eq!(end(None, &group), 700);
+        // Nothing follows what is elsewhere.
+        let mut pace = Pace::default();
+        [0, 40, 80].into_iter().for_each(|position| pace.take(position, None));
+        pace.restart();
+        pace.take(5_000, None);
+        assert_eq!(pace.end(), 5_040);
+        pace.restart();
+        pace.take(60, None);
+        assert_eq!((pace.end(), pace.length()), (5_040, 40));
+    }
+
     proptest! {
         #[test]
         fn positions_go_up_with_time_and_come_back(
@@ -348,6 +433,13 @@ mod tests {
             server.begin(a, b);
             server.utc(c);
             server.begin(c, a);
+            let mut pace = Pace::new((now % 2 == 0).then_some(now));
+            for at in [a, b, c] {
+                pace.take(at.nanos(), (at.nanos() % 2 == 0).then_some(now));
+                let _ = (pace.end(), pace.length());
+            }
+            pace.restart();
+            let _ = pace.end();
         }
     }
 }

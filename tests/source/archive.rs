@@ -27,7 +27,8 @@ fn a_range_comes_out_whole_and_ends() {
     }
     let pipeline = &reader.line.pipeline;
     let duration: gst::ClockTime = reader.line.sink.query_duration().expect("no duration");
-    assert_eq!(duration.nseconds(), u64::try_from(utc[44] - utc[0]).unwrap());
+    // To the end of the last frame.
+    assert_eq!(duration.nseconds(), u64::try_from(utc[44] - utc[0] + 100 * MS).unwrap());
     let mut seeking = gst::query::Seeking::new(gst::Format::Time);
     assert!(pipeline.query(&mut seeking));
     let (seekable, start, end) = seeking.result();
@@ -46,6 +47,45 @@ fn a_range_ends_where_it_is_to_and_begins_with_the_fragment_that_covers_its_begi
     reader.play_to_the_end();
     let came: Vec<_> = reader.came("video_0").frames.iter().map(|frame| frame.utc).collect();
     assert_eq!(came, utc[10..=33]);
+}
+
+#[test]
+fn a_range_is_as_long_as_what_is_in_it_and_ends_there() {
+    let ground = Ground::new();
+    let vp8 = "vp8enc deadline=1 keyframe-max-dist=10";
+    let sound = "audiotestsrc num-buffers=94 samplesperbuffer=1024 ! audio/x-raw,rate=48000,channels=1 ! voaacenc ! aacparse";
+    ground.record("told", &format!("{} ! {H264} ! k.", pictures(45)), START);
+    ground.record("seen", &format!("{} ! {vp8} ! k.", pictures(45)), START);
+    ground.record(
+        "two",
+        &format!("{} ! {H264} ! queue ! k.video_0 {sound} ! queue ! k.audio_0", pictures(45)),
+        START,
+    );
+    let nanos = |span: gst::ClockTime| i64::try_from(span.nseconds()).unwrap();
+    let last = format!("from=0 to={}", (START + 3_350 * MS) / 1_000_000_000);
+    for (stream, range, length) in [
+        // How long a frame lasts is in its header, or seen.
+        ("told", RANGE, 4_500 * MS),
+        ("seen", RANGE, 4_500 * MS),
+        ("two", RANGE, 4_500 * MS),
+        // It goes on behind the range.
+        ("told", &last, 3_084 * MS + 1),
+    ] {
+        let reader = Reader::of(&ground, stream, range);
+        reader.play_to_the_end();
+        reader.line.until("the end", |line| line.has(gst::MessageType::Eos));
+        let duration: gst::ClockTime = reader.line.sink.query_duration().expect("no duration");
+        let position: gst::ClockTime = reader.line.pipeline.query_position().expect("no position");
+        let what = format!("{stream}, {range}: {position} of {duration}");
+        assert!((nanos(duration) - length).abs() <= MS, "{what}");
+        // How long a frame lasts that nothing tells, it does not say itself.
+        let unsaid = if stream == "seen" { 100 * MS } else { 0 };
+        assert!(position <= duration && nanos(duration - position) <= unsaid, "{what}");
+        let frames = reader.came("video_0").frames;
+        // What is said is said of all of it.
+        let said = reader.line.last(gst::MessageType::DurationChanged);
+        assert!(said.is_some() && frames.len() > 20, "{what}");
+    }
 }
 
 #[test]

@@ -139,6 +139,15 @@ fn the_archive_goes_over_into_what_happens_now_and_back() {
     assert_eq!((again[0].utc, again[0].pts), (first[0].utc, 0));
     let duration: gst::ClockTime = reader.line.sink.query_duration().unwrap();
     assert!(duration.nseconds() >= first.last().unwrap().pts);
+    // To a key frame, it goes on into what happens now as well.
+    use gst::SeekFlags as Flags;
+    let flags = Flags::FLUSH | Flags::KEY_UNIT | Flags::SNAP_AFTER;
+    reader.line.pipeline.seek_simple(flags, gst::ClockTime::from_mseconds(500)).unwrap();
+    reader.line.until("what came after that", |_| {
+        let came = reader.came("video_0");
+        came.flushes == 2 && came.frames.len() > first.len() + 5
+    });
+    assert_seamless(&reader.came("video_0").frames);
     assert_eq!(reader.line.stat("num-lost"), 0);
 }
 

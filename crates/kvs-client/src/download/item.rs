@@ -52,6 +52,8 @@ pub struct Bounds {
     pub end: Utc,
     /// The parts of it that are recorded, without a gap in each; empty unless they were asked for.
     pub spans: Vec<Span>,
+    /// More may come than is known now.
+    pub open: bool,
 }
 
 /// From one instant to a later one.

@@ -345,6 +345,7 @@ impl Survey {
             first: inside(first),
             end: inside(end).max(inside(first)),
             spans: self.spans.iter().map(span).collect(),
+            open: false,
         });
         (bounds, self.forward)
     }

@@ -126,7 +126,10 @@ impl Session {
             archive.windows = windows;
         }
         match bounds {
-            Some(bounds) => self.tell_range(bounds),
+            Some(bounds) => {
+                let open = archive.tail;
+                self.tell_range(Bounds { open, ..bounds });
+            }
             None if archive.tail => {}
             None => {
                 let message = "nothing is recorded in the range".to_owned();
@@ -153,7 +156,7 @@ impl Session {
         let ranged = self.archive.is_some() || self.follow.as_ref().is_some_and(Follow::is_of_range);
         if ranged && !self.told_range {
             let first = self.begin_of(head);
-            self.tell_range(Bounds { first, end: first, spans: Vec::new() });
+            self.tell_range(Bounds { first, end: first, spans: Vec::new(), open: true });
         }
     }
 
