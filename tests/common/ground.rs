@@ -34,7 +34,7 @@ impl Ground {
         Self { running: Some(running), path, keys, runtime }
     }
 
-    fn running(&self) -> &Running {
+    pub(crate) fn running(&self) -> &Running {
         self.running.as_ref().expect("the service is stopped")
     }
 
@@ -94,6 +94,16 @@ impl Ground {
             "kvssrc name=k stream-name={stream} endpoint={} aws-region=us-west-2 access-key={access_key} \
              secret-key=\"{secret}\" connection-timeout=2 completion-timeout=3",
             self.path.url()
+        )
+    }
+
+    /// The same as who has these credentials.
+    pub(crate) fn source_of(&self, stream: &str, credentials: &super::Passing) -> String {
+        format!(
+            "kvssrc name=k stream-name={stream} endpoint={} aws-region=us-west-2 credential-path={} \
+             connection-timeout=2 completion-timeout=3",
+            self.path.url(),
+            credentials.file().display()
         )
     }
 

@@ -7,6 +7,8 @@
 pub(crate) mod client;
 #[path = "../../crates/kvs-service/tests/service/media.rs"]
 pub(crate) mod media;
+#[path = "../../crates/kvs-client/tests/upload/passing.rs"]
+pub(crate) mod passing;
 #[path = "../../crates/kvs-client/tests/upload/path.rs"]
 pub(crate) mod path;
 #[path = "../../crates/kvs-service/tests/service/running.rs"]
@@ -24,6 +26,7 @@ pub(crate) mod taken;
 
 pub(crate) use ground::Ground;
 pub(crate) use line::Line;
+pub(crate) use passing::Passing;
 pub(crate) use reader::Reader;
 pub(crate) use stored::Fragment;
 pub(crate) use taken::record;

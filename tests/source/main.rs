@@ -6,6 +6,7 @@
 mod common;
 
 mod archive;
+mod credentials;
 mod example;
 mod faults;
 mod fidelity;

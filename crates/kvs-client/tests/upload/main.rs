@@ -13,6 +13,7 @@ mod running;
 
 mod credentials;
 mod faults;
+mod passing;
 mod path;
 mod policies;
 mod scene;
