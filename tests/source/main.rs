@@ -15,6 +15,7 @@ mod players;
 mod seek;
 mod states;
 mod tools;
+mod tracks;
 
 /// When what is sent here began, to the nanosecond; no whole number of milliseconds.
 const START: i64 = 1_795_145_031_916_700_001;

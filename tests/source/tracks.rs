@@ -1,0 +1,167 @@
+//! Several tracks of one stream.
+
+use gst::prelude::*;
+use kvs_media::{AudioShape, Track, TrackKind, TrackNumber};
+
+use super::START;
+use super::common::media::Body;
+use super::common::reader::Got;
+use super::common::{Ground, H264, Reader, pictures};
+
+const RANGE: &str = "from=2026-11-20T03:00:00Z to=2026-11-20T04:00:00Z";
+const MS: u64 = 1_000_000;
+/// 1024 samples of 48,000, and what a tick may hide.
+const SOUND: u64 = 21_333_334;
+
+fn times(frames: &[Got]) -> Vec<u64> {
+    frames.iter().map(|frame| frame.pts).collect()
+}
+
+#[test]
+fn seeks_to_key_frames_with_a_stop_end_every_track_where_it_is() {
+    let ground = Ground::with(|config| config.allow_faults = true);
+    let sound = "audiotestsrc num-buffers=280 samplesperbuffer=1024 ! audio/x-raw,rate=48000,channels=1 ! voaacenc ! aacparse";
+    let source = format!("{} ! {H264} ! queue ! k.video_0 {sound} ! queue ! k.audio_0", pictures(60));
+    ground.record("door", &source, START);
+    ground.settle();
+    let reader = Reader::of(&ground, "door", RANGE);
+    reader.play_to_the_end();
+    let (video, audio) = (reader.came("video_0").frames, times(&reader.came("audio_0").frames));
+    let keys: Vec<_> = video.iter().filter(|frame| frame.key).map(|frame| frame.pts).collect();
+    assert!(keys.len() >= 6 && audio.len() > 250, "{} and {}", keys.len(), audio.len());
+    let length: gst::ClockTime = reader.line.sink.query_duration().unwrap();
+    use gst::SeekFlags as Flags;
+    for round in 0..24_u64 {
+        let from = round * 217 * MS;
+        let to = from + [700, 1_000, 1_850, 150][usize::try_from(round % 4).unwrap()] * MS;
+        let (flags, key) = match round % 3 {
+            0 => (Flags::SNAP_BEFORE, keys.iter().rfind(|key| **key <= from)),
+            1 => (Flags::SNAP_AFTER, keys.iter().find(|key| **key >= from)),
+            _ => (Flags::SNAP_NEAREST, keys.iter().min_by_key(|key| key.abs_diff(from))),
+        };
+        let Some(key) = key.copied() else { continue };
+        let what = format!("round {round}: {from} to {to}, {flags:?}, {key}");
+        let flushes = reader.came("audio_0").flushes;
+        let (set, at) = (gst::SeekType::Set, gst::ClockTime::from_nseconds);
+        let flags = flags | Flags::FLUSH | Flags::KEY_UNIT;
+        reader.line.pipeline.seek(1.0, flags, set, at(from), set, at(to)).unwrap();
+        reader.line.until("the end of both", |_| {
+            ["video_0", "audio_0"].iter().all(|pad| {
+                let came = reader.came(pad);
+                came.flushes > flushes && came.has_ended()
+            })
+        });
+        // What begins behind the stop is nothing.
+        let to = to.max(key);
+        for pad in ["video_0", "audio_0"] {
+            let came = reader.came(pad);
+            assert_eq!(came.flushes, flushes + 1, "{what}");
+            let ends = came.events.iter().rev().take_while(|event| event.type_() == gst::EventType::Eos);
+            assert_eq!(ends.count(), 1, "{what}, {pad}");
+            for frame in &came.frames {
+                assert_eq!(frame.segment.start(), Some(at(key)), "{what}, {pad}");
+                // Behind everything, it is none.
+                let stop = Some(at(to)).filter(|stop| *stop < length);
+                assert_eq!(frame.segment.stop(), stop, "{what}, {pad}");
+            }
+        }
+        let shown: Vec<_> =
+            video.iter().map(|frame| frame.pts).filter(|time| (key..to).contains(time)).collect();
+        assert_eq!(times(&reader.came("video_0").frames), shown, "{what}");
+        let heard: Vec<_> =
+            audio.iter().copied().filter(|time| time + SOUND > key + MS && *time < to).collect();
+        let came = times(&reader.came("audio_0").frames);
+        // What is heard into the first picture may be of the fragment before it.
+        let missing = heard.len().checked_sub(came.len());
+        assert!(missing.is_some_and(|missing| missing <= 1) && heard.ends_with(&came), "{what}: {came:?}");
+    }
+}
+
+/// A track of eight frames in a fragment of two seconds, with these words about it.
+fn track(number: u64, kind: TrackKind, name: &str, language: &str) -> Track {
+    let codec = if kind == TrackKind::Video { "V_VP8" } else { "A_PCM/INT/LIT" };
+    let mut track = Track::new(TrackNumber(number), kind, codec);
+    if kind == TrackKind::Audio {
+        track.audio = Some(AudioShape { rate: 8_000.0, channels: 1, bit_depth: Some(16) });
+    }
+    (track.name, track.language) = (name.to_owned(), language.to_owned());
+    track
+}
+
+/// Sends fragments of these tracks.
+fn send(ground: &Ground, tracks: &[Track], begin: i64, fragments: i64) {
+    ground.runtime.block_on(async {
+        let mut put = ground.client().put("door").await;
+        let mut body = Body::of(tracks);
+        for fragment in 0..fragments {
+            let at = begin + fragment * 2_000;
+            let mut bytes = body.cluster(at);
+            for frame in 0..8 {
+                for track in tracks {
+                    bytes.extend(body.frame(track.number.0, at + frame * 250, frame == 0, &[7; 64]));
+                }
+            }
+            put.send(&bytes).await;
+        }
+        put.finish().await;
+        put.acks().await;
+    });
+}
+
+/// The titles and languages that a pad has said.
+fn said(reader: &Reader, pad: &str) -> Vec<(Option<String>, Option<String>)> {
+    let tags = reader.came(pad).events.into_iter().filter_map(|event| match event.view() {
+        gst::EventView::Tag(tag) => Some(tag.tag_owned()),
+        _ => None,
+    });
+    let text = |tags: gst::TagList| {
+        assert_eq!(tags.scope(), gst::TagScope::Stream);
+        let title = tags.get::<gst::tags::Title>().map(|title| title.get().to_owned());
+        (title, tags.get::<gst::tags::LanguageCode>().map(|code| code.get().to_owned()))
+    };
+    tags.map(text).collect()
+}
+
+#[test]
+fn titles_and_languages_of_tracks_are_tags_of_their_pads() {
+    let ground = Ground::new();
+    ground.create("door");
+    let begin = START / 1_000_000;
+    let (video, audio) = (TrackKind::Video, TrackKind::Audio);
+    let tracks = |second: &str, language: &str| {
+        [
+            track(1, video, "front door", "und"),
+            track(2, audio, "street", "de"),
+            track(3, audio, second, language),
+        ]
+    };
+    send(&ground, &tracks("hall", "fr"), begin, 2);
+    // Another session, in which the same track is told otherwise.
+    send(&ground, &tracks("hall, upstairs", "it"), begin + 4_000, 2);
+    let reader = Reader::of(&ground, "door", RANGE);
+    reader.play_to_the_end();
+    assert_eq!(reader.pads(), ["audio_0", "audio_1", "video_0"]);
+    let some = |title: &str, code: Option<&str>| (Some(title.to_owned()), code.map(ToOwned::to_owned));
+    assert_eq!(said(&reader, "video_0"), [some("front door", None)]);
+    assert_eq!(said(&reader, "audio_0"), [some("street", Some("de"))]);
+    let hall = [some("hall", Some("fr")), some("hall, upstairs", Some("it"))];
+    assert_eq!(said(&reader, "audio_1"), hall);
+    // Said in front of the first frame that they are of, and of the stream in the collection.
+    let came = reader.came("audio_1");
+    assert_eq!(came.frames.len(), 32);
+    let collection = reader.line.last(gst::MessageType::StreamCollection).unwrap();
+    let gst::MessageView::StreamCollection(collection) = collection.view() else { unreachable!() };
+    let stream = collection
+        .stream_collection()
+        .iter()
+        .find(|stream| stream.stream_id().is_some_and(|id| id == "door/audio_1"));
+    let tags = stream.unwrap().tags().unwrap();
+    assert_eq!(tags.get::<gst::tags::LanguageCode>().unwrap().get(), "it");
+    // Who has nothing to say of its tracks says nothing.
+    let (other, silent) = (Ground::new(), [track(1, video, "", ""), track(2, audio, "", "und")]);
+    other.create("door");
+    send(&other, &silent, begin, 1);
+    let reader = Reader::of(&other, "door", RANGE);
+    reader.play_to_the_end();
+    assert!(said(&reader, "video_0").is_empty() && said(&reader, "audio_0").is_empty());
+}
