@@ -8,7 +8,7 @@ use std::time::Duration;
 use gst::prelude::*;
 
 use crate::common::child::{cpu, memory, now, say, threads};
-use crate::common::film_to_sink::{bulk, came, is_end, paced_pipeline, wait};
+use crate::common::film_to_sink::{FAKE, bulk, came, is_end, paced_pipeline, wait};
 use crate::common::service::REGION;
 
 /// Connections and the first fragments, before something is measured.
@@ -27,14 +27,26 @@ pub(crate) fn play(words: &[&str]) {
         ["paced", sink, film, seconds] => paced(sink, film, seconds.parse().unwrap()),
         ["read", source] => read(source),
         ["watch", source, seconds] => watch(source, seconds.parse().unwrap()),
-        ["grow", source, from, to] => grow(source, from.parse().unwrap(), to.parse().unwrap()),
+        ["grow", source, tracks, from, to] => {
+            let tracks: Vec<&str> = tracks.split(',').collect();
+            grow(source, &tracks, from.parse().unwrap(), to.parse().unwrap());
+        }
         _ => panic!("{words:?}"),
     }
 }
 
 fn pipeline(source: &str) -> gst::Pipeline {
-    let description = format!("{source} ! fakesink name=sink sync=false async=false");
-    gst::parse::launch(&description).unwrap().downcast().unwrap()
+    launch(&format!("{source} ! {FAKE} name=sink"))
+}
+
+/// With a sink for each of these pads.
+fn pipeline_of(source: &str, pads: &[&str]) -> gst::Pipeline {
+    let ways: Vec<_> = pads.iter().map(|pad| format!("source.{pad} ! {FAKE}")).collect();
+    launch(&format!("{source} {}", ways.join(" ")))
+}
+
+fn launch(description: &str) -> gst::Pipeline {
+    gst::parse::launch(description).unwrap().downcast().unwrap()
 }
 
 /// When each frame came to the sink.
@@ -70,12 +82,12 @@ fn watch(source: &str, seconds: u64) {
     pipeline.set_state(gst::State::Null).unwrap();
 }
 
-/// Some sources, then more: threads and memory of each time, and CPU a second of the last.
-fn grow(source: &str, from: usize, to: usize) {
-    let mut pipelines = Vec::new();
+/// Some sources of these tracks, then more: threads and memory of each time, and CPU a second of the last.
+fn grow(source: &str, tracks: &[&str], from: usize, to: usize) {
+    let mut pipelines: Vec<gst::Pipeline> = Vec::new();
     for count in [from, to] {
         while pipelines.len() < count {
-            let pipeline = pipeline(source);
+            let pipeline = pipeline_of(source, tracks);
             pipeline.set_state(gst::State::Playing).unwrap();
             pipelines.push(pipeline);
         }
@@ -83,7 +95,16 @@ fn grow(source: &str, from: usize, to: usize) {
         let (before, began) = (cpu(), now());
         std::thread::sleep(WARM);
         let each = (cpu() - before) / (now() - began).as_secs_f64() / count as f64;
+        pipelines.iter().for_each(|pipeline| check(pipeline, tracks));
         say("grown", &[threads(), memory()[0], each]);
     }
     std::process::exit(0);
+}
+
+/// All of its tracks come, or the figures are not what they say.
+fn check(pipeline: &gst::Pipeline, tracks: &[&str]) {
+    let source = pipeline.by_name("source").unwrap();
+    let stats: gst::Structure = source.property("stats");
+    assert!(stats.get::<u64>("num-frames").unwrap() > 0, "{stats}");
+    assert!(tracks.iter().all(|track| source.static_pad(track).is_some_and(|pad| pad.is_linked())));
 }

@@ -114,27 +114,40 @@ fn live(bench: &Bench) {
     }
 }
 
-/// What one more source in the process takes.
+/// Sound beside the pictures of a sink.
+const SOUND: &str = "audiotestsrc is-live=true samplesperbuffer=160 ! audio/x-raw,rate=8000,channels=1 ! alawenc \
+     ! queue ! sink.audio_0";
+
+/// What one more source in the process takes: of one track, which its streaming thread brings, and of two, each of which
+/// has a thread of its own behind it (decision 8).
 fn further_sources(bench: &Bench) {
+    further_sources_of(bench, &["video_0"], "");
+    further_sources_of(bench, &["video_0", "audio_0"], SOUND);
+}
+
+/// Of these tracks, which a sink streams that has this beside its film.
+fn further_sources_of(bench: &Bench, tracks: &[&str], more: &str) {
     let (from, to) = (2, 42);
     let file = SMALL.file(&bench.films).display().to_string();
-    let server = bench.server("a3", None);
+    let server = bench.server(&format!("a3-{}", tracks.len()), None);
     let [mut threads, mut memories, mut costs] = [const { Vec::new() }; 3];
     for round in 0..bench.amount(1, 3) {
         let stream = format!("shared-{round}");
         server.create(std::slice::from_ref(&stream));
-        let kvs = sink(&server.url(), &server.ca(), &stream, "");
+        let kvs = sink(&server.url(), &server.ca(), &stream, more);
         let _camera = Player::start(&server, ROLE, &["paced", &kvs, &file, "120"]);
         std::thread::sleep(Duration::from_secs(4));
         let source = source(&server.url(), &server.ca(), &stream, "");
-        let mut player = Player::start(&server, ROLE, &["grow", &source, &from.to_string(), &to.to_string()]);
+        let (few, many, tracks) = (from.to_string(), to.to_string(), tracks.join(","));
+        let mut player = Player::start(&server, ROLE, &["grow", &source, &tracks, &few, &many]);
         let [few, many]: [[f64; 3]; 2] = [player.said("grown"), player.said("grown")];
         let each = |figure: usize| (many[figure] - few[figure]) / f64::from(to - from);
         threads.push(each(0));
         memories.push(each(1) / 1e6);
         costs.push(many[2]);
     }
-    let what = format!("{} further sources, {}", to - from, SMALL.name);
+    let sound = if tracks.len() > 1 { " and sound" } else { "" };
+    let what = format!("{} further sources, {}{sound}", to - from, SMALL.name);
     let beside =
         format!("{} MB RSS each, {} ms of CPU a second each", middle(&mut memories), middle(&mut costs));
     row(&A3, &what, &format!("{} threads each", middle(&mut threads)), &beside);
