@@ -1,5 +1,6 @@
 //! What the reader tells, said to the application.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub(crate) struct Voice {
     source: WeakRef<super::KvsSrc>,
     run: Weak<Run>,
     inner: Mutex<Inner>,
+    /// That nothing comes was said.
+    silent: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -26,8 +29,6 @@ struct Inner {
     connection: Ration,
     lost: Ration,
     warning: Ration,
-    /// That nothing comes was said.
-    silent: bool,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -44,8 +45,8 @@ impl Voice {
                 connection: Ration::new(10, SECOND),
                 lost: Ration::new(10, SECOND),
                 warning: Ration::new(1, Duration::from_secs(60)),
-                silent: false,
             }),
+            silent: AtomicBool::new(false),
         }
     }
 
@@ -55,14 +56,17 @@ impl Voice {
 
     /// Something came: silence begins anew.
     pub(crate) fn has_data(&self) {
-        self.with(|inner| inner.silent = false);
+        // Every frame says so.
+        if self.silent.load(Ordering::Relaxed) {
+            self.silent.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Nothing came for so long, whether the stream is silent or the service: said once for each silence.
     pub(crate) fn no_data(&self, run: &Run, since: Duration) {
         let due = run.plan.no_data_timeout.is_some_and(|timeout| since >= timeout);
         let Some(source) = self.source.upgrade().filter(|_| due) else { return };
-        if !self.with(|inner| std::mem::replace(&mut inner.silent, true)) {
+        if !self.silent.swap(true, Ordering::Relaxed) {
             source.imp().say(message::no_data(since));
         }
     }

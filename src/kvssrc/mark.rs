@@ -3,13 +3,12 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use kvs_client::download::{Fragment, FragmentEnd, Frame, Span};
 use kvs_media::mkv::{SimpleTag, TagValue};
 
 use super::timeline::apart;
-use crate::message::time;
+use crate::message::{nanos, time};
 
 /// The meta on every buffer: `number`, `server-time`, `producer-time` (ns since 1970, of the fragment), `offset` (of the
 /// frame in it, ns), and `tags`, where the fragment has any.
@@ -132,10 +131,6 @@ pub(crate) fn gap(silence: Span, position: i64) -> gst::Structure {
         .field("duration", u64::try_from(apart(silence.to, silence.from)).unwrap_or_default())
         .field("position", u64::try_from(position).unwrap_or_default())
         .build()
-}
-
-fn nanos(span: Duration) -> u64 {
-    crate::message::nanos(span)
 }
 
 /// Tags as fields of a structure; of several with one name the last.

@@ -49,7 +49,7 @@ fn own() -> Vec<Row<Settings>> {
             "How late a live frame may come and still be shown in time, in ns",
             Field::Long(|s: &mut Settings| &mut s.latency)),
         Row::new("no-data-timeout", "No-data timeout",
-            "Say kvs-no-data when nothing was sent to the stream for so long, in ns; 0: never",
+            "Say kvs-no-data when nothing has come for so long, in ns, since nothing is sent to the stream or the service does not answer; 0: never",
             Field::Long(|s| &mut s.no_data_timeout)),
         Row::new("stats", "Statistics",
             "What has happened so far: application/x-kvssrc-stats",
