@@ -204,4 +204,19 @@ impl<S: Default> Row<S> {
             Field::Reading => {}
         }
     }
+
+    /// As if nobody had set it.
+    pub(crate) fn reset(&self, settings: &mut S) {
+        let mut fresh = S::default();
+        match &self.field {
+            Field::Text(at, _) | Field::Sentinel(at, _) => *at(settings) = at(&mut fresh).take(),
+            Field::Secret(at, _) => *at(settings) = at(&mut fresh).take(),
+            Field::Flag(at) => *at(settings) = *at(&mut fresh),
+            Field::Number(at) => *at(settings) = *at(&mut fresh),
+            Field::Long(at) => *at(settings) = *at(&mut fresh),
+            Field::Structure(at) => *at(settings) = at(&mut fresh).take(),
+            Field::Choice(choice) => (choice.set)(settings, &(choice.get)(&mut fresh)),
+            Field::Reading => {}
+        }
+    }
 }

@@ -107,7 +107,11 @@ impl ObjectImpl for KvsSrc {
 
     fn set_property(&self, id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         let Some(row) = id.checked_sub(1).and_then(|place| ROWS.get(place)) else { return };
-        row.set(&mut self.settings(), value);
+        {
+            let mut settings = self.settings();
+            row.set(&mut settings, value);
+            settings.addressed.retain(|name| *name != row.name);
+        }
         if !row.is_live() && self.run().is_some() {
             gst::info!(SRC, imp = self, "{} takes effect at the next start", pspec.name());
         }
@@ -229,7 +233,13 @@ impl URIHandlerImpl for KvsSrc {
         }
         let bad = |text: String| glib::Error::new(gst::URIError::BadUri, &text);
         let address = Address::parse(uri).map_err(|error| bad(error.to_string()))?;
-        let mut set = Settings { connection: self.settings().connection.clone(), ..Settings::default() };
+        let (connection, before) = {
+            let settings = self.settings();
+            (settings.connection.clone(), settings.addressed.clone())
+        };
+        let mut set = Settings { connection, ..Settings::default() };
+        // What the address before has said of the connection was of that one.
+        ROWS.iter().filter(|row| before.contains(&row.name)).for_each(|row| row.reset(&mut set));
         set.stream_name = Some(address.stream.as_str().to_owned());
         for (name, text) in &address.properties {
             let row = ROWS.iter().find(|row| row.name == *name);
@@ -242,15 +252,15 @@ impl URIHandlerImpl for KvsSrc {
                     .map_err(|_| bad(format!("{name} cannot be {text:?}")))?
             };
             row.set(&mut set, &value);
+            set.addressed.push(row.name);
         }
         // Times are read now, so that a mistake is one of the address and not of a start.
         set.what(clock::utc()).map_err(|error| bad(error.to_string()))?;
         *self.settings() = set;
         let element = self.obj();
-        for (name, _) in &address.properties {
-            element.notify(name);
-        }
-        element.notify("stream-name");
+        let said = address.properties.iter().map(|(name, _)| *name);
+        let reset = before.into_iter().filter(|name| !address.properties.iter().any(|(own, _)| own == name));
+        said.chain(reset).chain(["stream-name"]).for_each(|name| element.notify(name));
         Ok(())
     }
 }

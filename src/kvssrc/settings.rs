@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) prefetch_bytes: u64,
     pub(crate) latency: u64,
     pub(crate) no_data_timeout: u64,
+    /// Properties that the address has set, and nobody since.
+    pub(crate) addressed: Vec<&'static str>,
 }
 
 impl Default for Settings {
@@ -48,6 +50,7 @@ impl Default for Settings {
             prefetch_bytes: 16 << 20,
             latency: 200_000_000,
             no_data_timeout: 10_000_000_000,
+            addressed: Vec::new(),
         }
     }
 }

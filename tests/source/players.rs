@@ -146,6 +146,18 @@ fn an_address_says_what_is_set_and_refuses_what_cannot_be() {
     }
     // What was set stays.
     assert_eq!(handler.uri().unwrap(), shown);
+    // Of another address is what it says itself, and of the connection what others have set.
+    source.set_property("profile", "yard");
+    source.set_property("aws-region", "eu-north-1");
+    handler.set_uri("kvs://door?latency=5&completion-timeout=7").unwrap();
+    assert_eq!(source.property::<Option<String>>("endpoint"), None);
+    assert_eq!(source.property::<u32>("completion-timeout"), 7);
+    handler.set_uri(address).unwrap();
+    assert_eq!(source.property::<String>("aws-region"), "eu-west-1");
+    assert_ne!(source.property::<u32>("completion-timeout"), 7);
+    handler.set_uri("kvs://yard").unwrap();
+    assert_eq!(handler.uri().unwrap(), "kvs://yard?profile=yard");
+    handler.set_uri(&shown).unwrap();
     source.set_property("from", "0");
     source.set_state(gst::State::Paused).unwrap();
     assert!(handler.set_uri("kvs://yard").unwrap_err().matches(gst::URIError::BadState));
