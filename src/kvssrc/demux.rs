@@ -310,7 +310,7 @@ impl Demux {
         for (track, place) in fragment.header.tracks.iter().zip(places) {
             match place.and_then(|place| inner.lanes.get_mut(place)) {
                 Some(lane) => {
-                    if let Some(warning) = lane.follow(track) {
+                    if lane.follow(track) {
                         gst::info!(
                             SRC,
                             imp = self,
@@ -318,7 +318,7 @@ impl Demux {
                             lane.pad.name(),
                             lane.pad.current_caps()
                         );
-                        self.warn(warning.as_deref());
+                        self.warn(lane.warning(&run.tally));
                     }
                 }
                 None => made.extend(self.lane(&run, inner, &made, track)),
@@ -343,8 +343,8 @@ impl Demux {
         let pad = self.pad(&name, stem)?;
         let format = Format::of(track);
         let id = format!("{}/{name}", run.plan.stream.as_str());
-        let lane = Lane::new(pad, &id, track, format);
-        self.warn(lane.warning().map(String::as_str));
+        let mut lane = Lane::new(pad, &id, track, format);
+        self.warn(lane.warning(&run.tally));
         Some(lane)
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Lane {
     /// Nothing more is wanted of it before the next seek.
     done: bool,
     at_end: bool,
+    /// Why its caps say less than they should was said.
+    warned: bool,
 }
 
 /// Which kind of pad a track comes out of.
@@ -81,6 +83,7 @@ impl Lane {
             begins: true,
             done: false,
             at_end: false,
+            warned: false,
         }
     }
 
@@ -121,16 +124,16 @@ impl Lane {
         }
     }
 
-    /// Its frames are those of this track from now on. True when their caps are others, of which there is a warning then.
-    pub(super) fn follow(&mut self, track: &Track) -> Option<Option<String>> {
+    /// Its frames are those of this track from now on. True when their caps are others.
+    pub(super) fn follow(&mut self, track: &Track) -> bool {
         self.number = Some(track.number);
         if self.track == *track {
-            return None;
+            return false;
         }
         let same = Track { number: self.track.number, uid: self.track.uid, ..track.clone() } == self.track;
         self.track = track.clone();
         if same {
-            return None;
+            return false;
         }
         let format = Format::of(track);
         let other = format.caps != self.format.caps;
@@ -142,17 +145,19 @@ impl Lane {
         }
         self.stream.set_tags(tags.as_ref());
         if !other {
-            return None;
+            return false;
         }
         self.stream.set_caps(Some(&self.format.caps));
         self.pad.push_event(gst::event::Caps::new(&self.format.caps));
         self.needs_key = self.kind == TrackKind::Video;
-        Some(self.format.warning.take())
+        true
     }
 
-    /// Why its caps say less than they should.
-    pub(super) const fn warning(&self) -> Option<&String> {
-        self.format.warning.as_ref()
+    /// Why its caps say less than they should: said once, and counted each time.
+    pub(super) fn warning(&mut self, tally: &Tally) -> Option<&str> {
+        let warning = self.format.warning.as_deref()?;
+        Tally::add(&tally.undescribed, 1);
+        (!std::mem::replace(&mut self.warned, true)).then_some(warning)
     }
 
     /// What comes does not follow what was.

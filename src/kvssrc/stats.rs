@@ -23,6 +23,8 @@ pub(crate) struct Tally {
     pub(crate) before_key: AtomicU64,
     /// Frames without a decoding time, since the stream reorders more than it says.
     pub(crate) dts_missing: AtomicU64,
+    /// Caps of which not all could be said that should be.
+    pub(crate) undescribed: AtomicU64,
     /// All that is recorded was given.
     pub(crate) at_tip: AtomicBool,
 }
@@ -80,5 +82,6 @@ pub(crate) fn structure(stats: &Stats, tally: &Tally) -> gst::Structure {
         .field("num-before-origin", own(&tally.before_origin))
         .field("num-before-key", own(&tally.before_key))
         .field("num-without-dts", own(&tally.dts_missing))
+        .field("num-undescribed", own(&tally.undescribed))
         .build()
 }

@@ -165,3 +165,26 @@ fn titles_and_languages_of_tracks_are_tags_of_their_pads() {
     reader.play_to_the_end();
     assert!(said(&reader, "video_0").is_empty() && said(&reader, "audio_0").is_empty());
 }
+
+#[test]
+fn what_nobody_knows_is_warned_of_once_for_each_track_and_counted() {
+    let ground = Ground::new();
+    ground.create("door");
+    let begin = START / 1_000_000;
+    for session in 0..5_u8 {
+        let mut tracks = [track(1, TrackKind::Video, "", ""), track(2, TrackKind::Audio, "", "")];
+        for track in &mut tracks {
+            // Each session's is another.
+            (track.codec_id, track.codec_private) = ("X_NONE".to_owned(), vec![session; 4].into());
+        }
+        send(&ground, &tracks, begin + i64::from(session) * 2_000, 1);
+    }
+    let reader = Reader::of(&ground, "door", RANGE);
+    reader.play_to_the_end();
+    let caps: std::collections::BTreeSet<_> =
+        reader.came("video_0").frames.iter().map(|frame| frame.caps.to_string()).collect();
+    assert_eq!(caps.len(), 5);
+    let warnings = reader.line.warnings();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert_eq!(reader.line.stat("num-undescribed"), 10);
+}
