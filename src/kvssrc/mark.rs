@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gst::prelude::*;
 use kvs_client::download::{Fragment, FragmentEnd, Frame, Span};
 use kvs_media::mkv::{SimpleTag, TagValue};
 
@@ -11,11 +12,11 @@ use super::timeline::apart;
 use crate::message::{nanos, time};
 
 /// The meta on every buffer: `number`, `server-time`, `producer-time` (ns since 1970, of the fragment), `offset` (of the
-/// frame in it, ns), and `tags`, where the fragment has any.
+/// frame in it, ns), and `tags` and `more-tags`, where the fragment has any.
 pub(crate) const META: &str = "KvsFragmentMeta";
 
 /// Names of tags become names of fields, which GLib keeps for ever: of a stream that makes up new ones all the time no
-/// more than this are.
+/// more than this are, and the others are values.
 const NAMES: usize = 1_000;
 
 /// A place between two frames.
@@ -78,7 +79,7 @@ pub(crate) fn register() {
 pub(crate) struct Stamp {
     fragment: Arc<Fragment>,
     number: String,
-    tags: Option<gst::Structure>,
+    tags: Tags,
     /// Whose time it is.
     unix: gst::Caps,
 }
@@ -88,7 +89,7 @@ impl Stamp {
     pub(crate) fn of(fragment: &Arc<Fragment>) -> Self {
         Self {
             number: fragment.number.to_string(),
-            tags: tags(&fragment.tags),
+            tags: Tags::of(&fragment.tags),
             unix: gst::Caps::new_empty_simple("timestamp/x-unix"),
             fragment: Arc::clone(fragment),
         }
@@ -104,23 +105,24 @@ impl Stamp {
         structure.set("server-time", time(self.fragment.server));
         structure.set("producer-time", time(self.fragment.producer));
         structure.set("offset", apart(frame.time, self.fragment.producer));
-        structure.set_if_some("tags", self.tags.as_ref());
+        self.tags.put(structure);
     }
 }
 
 /// `kvs-fragment`: number, server-time and producer-time (ns since 1970), last-time, position (of its beginning, ns), and
-/// where there are any tags, continuation-token and behind-now (ns).
+/// where there are any tags, more-tags, continuation-token and behind-now (ns).
 pub(crate) fn message(fragment: &Fragment, end: &FragmentEnd, position: i64) -> gst::Structure {
-    gst::Structure::builder("kvs-fragment")
+    let mut structure = gst::Structure::builder("kvs-fragment")
         .field("number", end.number.to_string())
         .field("server-time", time(fragment.server))
         .field("producer-time", time(fragment.producer))
         .field("last-time", time(end.last))
         .field("position", u64::try_from(position).unwrap_or_default())
-        .field_if_some("tags", tags(&end.tags))
         .field_if_some("continuation-token", end.token.as_ref().map(|token| token.as_str().to_owned()))
         .field_if_some("behind-now", end.behind_now.map(nanos))
-        .build()
+        .build();
+    Tags::of(&end.tags).put(&mut structure);
+    structure
 }
 
 /// `kvs-gap`: from and to (ns since 1970), duration (ns), and position, where it ends.
@@ -133,30 +135,56 @@ pub(crate) fn gap(silence: Span, position: i64) -> gst::Structure {
         .build()
 }
 
-/// Tags as fields of a structure; of several with one name the last.
-fn tags(tags: &[SimpleTag]) -> Option<gst::Structure> {
-    static KNOWN: Mutex<Option<HashSet<String>>> = Mutex::new(None);
-    if tags.is_empty() {
-        return None;
-    }
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = known.get_or_insert_with(HashSet::new);
-    let mut structure = gst::Structure::new_empty("tags");
-    for tag in tags {
-        // A name of C ends at its first zero.
-        let name = tag.name.replace('\0', "");
-        if !known.contains(&name) {
-            if name.is_empty() || known.len() >= NAMES {
+/// The tags of a fragment, as fields.
+#[derive(Clone, Debug, Default)]
+struct Tags {
+    /// By name; of several with one name the last.
+    named: Option<gst::Structure>,
+    /// Name and value of each whose name can be no field any more.
+    more: Vec<gst::Structure>,
+}
+
+impl Tags {
+    fn of(tags: &[SimpleTag]) -> Self {
+        static KNOWN: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+        if tags.is_empty() {
+            return Self::default();
+        }
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.get_or_insert_with(HashSet::new);
+        let (mut structure, mut more) = (gst::Structure::new_empty("tags"), Vec::new());
+        for tag in tags {
+            // A name of C ends at its first zero.
+            let name = tag.name.replace('\0', "");
+            if name.is_empty() {
                 continue;
             }
-            known.insert(name.clone());
+            let value = match &tag.value {
+                TagValue::Text(text) => text.replace('\0', "").to_send_value(),
+                TagValue::Binary(bytes) => gst::Buffer::from_slice(bytes.clone()).to_send_value(),
+            };
+            if !known.contains(&name) {
+                if known.len() >= NAMES {
+                    let mut tag = gst::Structure::new_empty("tag");
+                    tag.set("name", name);
+                    tag.set_value("value", value);
+                    more.push(tag);
+                    continue;
+                }
+                known.insert(name.clone());
+            }
+            structure.set_value(name.as_str(), value);
         }
-        match &tag.value {
-            TagValue::Text(text) => structure.set(name.as_str(), text.replace('\0', "")),
-            TagValue::Binary(bytes) => structure.set(name.as_str(), gst::Buffer::from_slice(bytes.clone())),
+        Self { named: Some(structure).filter(|structure| structure.n_fields() > 0), more }
+    }
+
+    /// As `tags`, a structure, and `more-tags`, an array of structures with name and value; neither where there are none.
+    fn put(&self, structure: &mut gst::StructureRef) {
+        structure.set_if_some("tags", self.named.as_ref());
+        if !self.more.is_empty() {
+            structure.set("more-tags", gst::Array::new(self.more.iter().cloned()));
         }
     }
-    Some(structure)
 }
 
 #[cfg(test)]
@@ -167,15 +195,28 @@ mod tests {
     fn tags_are_fields_and_no_stream_fills_the_memory_with_names() {
         gst::init().unwrap();
         let of = |name: &str, value: &str| SimpleTag::text(name, value);
-        let made =
-            tags(&[of("plate", "ZH 1234"), of("door", "left"), of("plate", "BE 7"), of("", "none")]).unwrap();
+        let put = |tags: &[SimpleTag]| {
+            let mut structure = gst::Structure::new_empty("fragment");
+            Tags::of(tags).put(&mut structure);
+            structure
+        };
+        let named = |tags: &[SimpleTag]| put(tags).get::<gst::Structure>("tags").unwrap();
+        let made = named(&[of("plate", "ZH 1234"), of("door", "left"), of("plate", "BE 7"), of("", "none")]);
         assert_eq!((made.get("plate"), made.get("door"), made.n_fields()), (Ok("BE 7"), Ok("left"), 2));
-        assert!(tags(&[]).is_none());
+        assert_eq!(put(&[]).n_fields() + put(&[of("", "none")]).n_fields(), 0);
         for number in 0..3_000 {
-            tags(&[of(&format!("made up {number}"), "")]);
+            put(&[of(&format!("made up {number}"), "")]);
         }
-        assert_eq!(tags(&[of("another", "1")]).unwrap().n_fields(), 0);
-        // What was known before still is.
-        assert_eq!(tags(&[of("plate", "a\0b")]).unwrap().get("plate"), Ok("ab"));
+        // What can be no field any more is there all the same.
+        let bytes = SimpleTag { value: TagValue::Binary(vec![1, 2].into()), ..of("a picture", "") };
+        let made = put(&[of("another", "1"), bytes, of("plate", "a\0b")]);
+        assert_eq!(made.get::<gst::Structure>("tags").unwrap().get("plate"), Ok("ab"), "it was known before");
+        let more: gst::Array = made.get("more-tags").unwrap();
+        let pairs: Vec<_> = more.iter().map(|tag| tag.get::<gst::Structure>().unwrap()).collect();
+        assert_eq!(pairs.len(), 2);
+        assert_eq!((pairs[0].get("name"), pairs[0].get("value")), (Ok("another"), Ok("1")));
+        assert_eq!(pairs[1].get("name"), Ok("a picture"));
+        assert_eq!(pairs[1].get::<gst::Buffer>("value").unwrap().size(), 2);
+        assert!(put(&[of("another", "1")]).get::<gst::Structure>("tags").is_err());
     }
 }

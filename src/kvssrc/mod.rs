@@ -20,12 +20,14 @@
 //! **Time.** With `from`, zero is the beginning of the first fragment, and it can be sought in. Without, it is live. Each
 //! buffer carries the producer's UTC as a reference timestamp (`timestamp/x-unix`), and a `KvsFragmentMeta` with number,
 //! server-time and producer-time (ns since 1970) of its fragment, offset (its own in it, ns) and tags.
+//! Tags are a structure; those of names beyond the first 1,000 of the process, which GLib would keep for ever, are in
+//! more-tags, an array of structures with name and value.
 //!
 //! **Messages**, as elements, those that may come often at most so many a second, with `left-out` for the others:
 //!
 //! | structure | fields |
 //! |---|---|
-//! | `kvs-fragment` | number, server-time, producer-time, last-time (ns since 1970), position (ns), tags, continuation-token, behind-now (ns) |
+//! | `kvs-fragment` | number, server-time, producer-time, last-time (ns since 1970), position (ns), tags, more-tags, continuation-token, behind-now (ns) |
 //! | `kvs-gap` | from, to (ns since 1970), duration (ns), position of its end |
 //! | `kvs-connection` | state (connecting, connected, waiting, idle), endpoint, attempts, cause, request-id, retry-in (ns) |
 //! | `kvs-dropped` | reason (missing, refused, damaged, cut), text, fragment-number, first-time |
