@@ -113,7 +113,7 @@ async fn nor_when_everything_is_refused_for_a_while() {
     for status in [400, 403, 503] {
         let mut scene = Scene::new().await;
         for operation in ["GetDataEndpoint", "ListFragments", "GetMediaForFragmentList", "GetMedia"] {
-            // Who is denied a second time is denied for good.
+            // Who is denied from the beginning, and again, is denied for good.
             let times = if status == 403 { 1 } else { 3 };
             scene.fault(
                 json!({ "what": { "refuse": { "operation": operation, "status": status } }, "times": times }),

@@ -11,6 +11,7 @@
 mod archive;
 mod follow;
 mod line;
+mod standing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use self::archive::Archive;
 use self::follow::Follow;
 use self::line::Line;
 pub(super) use self::line::{CallFailure, CallId, Now};
+use self::standing::{Denial, Standing};
 use super::chunk::{Found, Head};
 use super::entry::Entry;
 use super::item::{Fragment, Item, Lost, LostReason, Span};
@@ -96,8 +98,10 @@ pub(super) struct Session {
     last_live: Option<Monotonic>,
     renew_endpoint: bool,
     patience: Duration,
-    /// Refusals of who signed, since the last call that was not refused.
-    denials: u32,
+    /// Of who signs, by the kind of call: policies name them one by one.
+    lists: Standing,
+    fragments: Standing,
+    live: Standing,
     connected: bool,
     endpoint: String,
     /// When something new came last.
@@ -149,7 +153,9 @@ impl Session {
             last_live: None,
             renew_endpoint: false,
             patience: PATIENCE,
-            denials: 0,
+            lists: Standing::default(),
+            fragments: Standing::default(),
+            live: Standing::default(),
             connected: false,
             endpoint: String::new(),
             last_news: None,
@@ -300,7 +306,7 @@ impl Session {
             return;
         }
         self.listing = None;
-        self.denials = 0;
+        self.lists.answered();
         self.answered = Some(page.answered);
         self.backoff.succeed();
         self.take_page(page);
@@ -311,7 +317,7 @@ impl Session {
     pub(super) fn opened(&mut self, id: CallId, endpoint: &str, request_id: Option<String>, now: Now) {
         let Some(line) = self.line(id) else { return };
         (line.open, line.since, line.life) = (true, now.clock, now.clock);
-        self.denials = 0;
+        self.standing(false).answered();
         self.stats.connections += 1;
         if !self.connected {
             self.endpoint.clear();
@@ -326,7 +332,8 @@ impl Session {
 
     /// A call did not come about.
     pub(super) fn failed(&mut self, id: CallId, failure: CallFailure, now: Now) {
-        if self.listing == Some(id) {
+        let list = self.listing == Some(id);
+        if list {
             self.listing = None;
         } else if self.line(id).is_some() {
             self.close(id);
@@ -335,20 +342,22 @@ impl Session {
         }
         self.stats.failures += 1;
         let CallFailure { recovery, kind, message, request_id, denied } = failure;
+        let mut helpless = false;
         match recovery {
             Recovery::BackOff => self.renew_endpoint |= self.backoff.failures() >= 2,
             Recovery::NewEndpoint => self.renew_endpoint = true,
-            // New ones were tried, and once more: what is denied to them all the same is denied.
-            Recovery::NewCredentials if self.denials > 0 && (denied || !self.given) => {
-                return self.fail(Failure { kind: FailureKind::Refused, message, request_id });
-            }
-            Recovery::NewCredentials => self.denials += 1,
+            Recovery::NewCredentials => match self.standing(list).denied(denied, now.clock) {
+                Denial::Again => {}
+                Denial::Helpless => helpless = true,
+                Denial::Final => {
+                    return self.fail(Failure { kind: FailureKind::Refused, message, request_id });
+                }
+            },
             Recovery::NoStream | Recovery::Fatal => {
                 let kind = if recovery == Recovery::NoStream { FailureKind::NoStream } else { kind };
                 return self.fail(Failure { kind, message, request_id });
             }
         }
-        let helpless = recovery == Recovery::NewCredentials && self.denials > 1;
         let wait = if helpless { self.backoff.fail_until_helped() } else { self.backoff.fail() };
         self.pause(wait, Some(message), request_id, now);
     }
@@ -425,6 +434,15 @@ impl Session {
             }
         }
         self.want(now);
+    }
+
+    /// Of the calls that list, or of those for media that are made now.
+    const fn standing(&mut self, list: bool) -> &mut Standing {
+        match (list, &self.archive) {
+            (true, _) => &mut self.lists,
+            (false, Some(_)) => &mut self.fragments,
+            (false, None) => &mut self.live,
+        }
     }
 
     fn line(&mut self, id: CallId) -> Option<&mut Line> {

@@ -170,3 +170,30 @@ fn an_answer_that_ends_at_once_does_not_say_that_nothing_is_there() {
     world.play(100 * SECOND);
     world.assert_all(0, world.service.frames());
 }
+
+#[test]
+fn who_is_denied_in_the_middle_goes_on_when_that_passes_and_fails_when_it_does_not() {
+    let soon = Weather { one_each: true, ..Weather::default() };
+    for place in [Place::Follow(StartSelector::Earliest), Place::Range(Range::since(utc(-1_000 * SECOND)))] {
+        for (until, passes) in [(50 * SECOND, true), (1_000 * SECOND, false)] {
+            let mut world = world(place.clone(), 7, 0, soon);
+            world.denied = 20 * SECOND..until;
+            world.play(180 * SECOND);
+            let failed = world.reports.iter().filter(|report| matches!(report, Report::Failed(_))).count();
+            if passes {
+                world.assert_all(0, world.service.frames());
+                assert_eq!(failed, 0);
+            } else {
+                assert_eq!(failed, 1);
+                assert!((80 * SECOND..100 * SECOND).contains(&world.now), "{}", world.now / SECOND);
+                // It has made no storm.
+                assert!(world.session.stats.failures < 12, "{:#?}", world.session.stats);
+            }
+        }
+        // Who never could is told at once.
+        let mut world = world(place, 7, 0, soon);
+        world.denied = 0..SECOND * 1_000;
+        world.play(180 * SECOND);
+        assert!(world.session.end().is_some() && world.now < SECOND, "{}", world.now / SECOND);
+    }
+}

@@ -63,6 +63,8 @@ pub(super) struct World {
     calls: Vec<Call>,
     paused_until: i64,
     refused: bool,
+    /// When who signs is denied everything.
+    pub(super) denied: std::ops::Range<i64>,
     damaged_at: i64,
     pub(super) items: Vec<Item>,
     pub(super) reports: Vec<Report>,
@@ -82,6 +84,7 @@ impl World {
             calls: Vec::new(),
             paused_until: 0,
             refused: false,
+            denied: 0..0,
             damaged_at: i64::MIN / 2,
             items: Vec::new(),
             reports: Vec::new(),
@@ -156,6 +159,11 @@ impl World {
     }
 
     fn fails(&mut self) -> Option<CallFailure> {
+        let (kind, message, request_id) = (FailureKind::Refused, "no".to_owned(), None);
+        if self.denied.contains(&self.now) {
+            let recovery = Recovery::NewCredentials;
+            return Some(CallFailure { recovery, kind, message, request_id, denied: true });
+        }
         if !self.chance.often(self.weather.refusals) {
             return None;
         }
@@ -167,8 +175,7 @@ impl World {
             recovery = Recovery::BackOff;
             self.refused = true;
         }
-        let (kind, message) = (FailureKind::Refused, "no".to_owned());
-        Some(CallFailure { recovery, kind, message, request_id: None, denied: false })
+        Some(CallFailure { recovery, kind, message, request_id, denied: false })
     }
 
     /// Answers what is due.
