@@ -47,6 +47,8 @@ struct Inner {
     /// As it came.
     segment: Option<gst::Event>,
     time: gst::FormattedSegment<gst::ClockTime>,
+    /// Where the fragment begins whose frames come.
+    begun: gst::ClockTime,
     collection: Option<gst::StreamCollection>,
     /// All tracks of the first fragment are there.
     complete: bool,
@@ -169,7 +171,7 @@ impl Demux {
         }
         self.work(|inner| {
             self.select(inner);
-            let Inner { lanes, combiner, time, run: Some(run), .. } = inner else {
+            let Inner { lanes, combiner, time, begun, run: Some(run), .. } = inner else {
                 return Err(gst::FlowError::Flushing);
             };
             let (number, now) = (TrackNumber(buffer.offset()), buffer.pts());
@@ -182,7 +184,7 @@ impl Demux {
             let flow = combiner.update_pad_flow(&lane.pad, pushed);
             if let Some(now) = now.filter(|_| pushed.is_ok()) {
                 for other in lanes.iter_mut().filter(|lane| lane.shown && lane.number != Some(number)) {
-                    other.keep_up(now, time);
+                    other.keep_up(now, *begun, time);
                 }
             }
             flow
@@ -265,13 +267,15 @@ impl Demux {
     /// Something between two frames.
     fn take(&self, mark: &Mark) {
         match mark {
-            Mark::Begin { fragment, discont, silence } => {
+            Mark::Begin { fragment, position, discont, silence } => {
                 self.work(|inner| {
                     if inner.run.is_none() {
                         inner.run.clone_from(&lock(&self.asked).run);
                     }
                     self.meet(inner, fragment);
-                    inner.lanes.iter_mut().for_each(Lane::begin);
+                    inner.begun =
+                        u64::try_from(*position).map(gst::ClockTime::from_nseconds).unwrap_or_default();
+                    inner.lanes.iter_mut().for_each(|lane| lane.begin(fragment.resumed));
                     if *discont {
                         inner.lanes.iter_mut().for_each(Lane::interrupt);
                     }

@@ -22,6 +22,10 @@ use crate::runtime;
 /// The name of what gives each of several pads its thread.
 const QUEUE: &str = "queue";
 
+/// What it holds of one pad, in bytes, while another has nothing: a fragment, in which tracks may follow one another (50 MB
+/// at most, kvs-api 3.7). It holds a few frames otherwise.
+const QUEUED: u32 = 64 << 20;
+
 /// The element.
 #[derive(Debug)]
 pub(crate) struct KvsSrc {
@@ -393,7 +397,9 @@ impl KvsSrc {
         let queue = match element.by_name(QUEUE) {
             Some(queue) => queue,
             None => {
-                let queue = gst::ElementFactory::make("multiqueue").name(QUEUE).build()?;
+                let queue = gst::ElementFactory::make("multiqueue").name(QUEUE);
+                let queue =
+                    queue.property("max-size-time", 0_u64).property("max-size-bytes", QUEUED).build()?;
                 element.add(&queue)?;
                 queue.sync_state_with_parent()?;
                 queue

@@ -35,6 +35,9 @@ pub(super) struct Lane {
     needs_key: bool,
     /// The next frame is the first of its fragment: there decoding can begin, whatever its producer has marked.
     begins: bool,
+    /// It had a frame in the fragment that comes, and none in the one before.
+    spoke: bool,
+    quiet: bool,
     /// Nothing more is wanted of it before the next seek.
     done: bool,
     at_end: bool,
@@ -81,15 +84,20 @@ impl Lane {
             discont: true,
             needs_key: track.kind == TrackKind::Video,
             begins: true,
+            spoke: true,
+            quiet: false,
             done: false,
             at_end: false,
             warned: false,
         }
     }
 
-    /// A fragment begins.
-    pub(super) const fn begin(&mut self) {
+    /// A fragment begins, or goes on that was cut.
+    pub(super) const fn begin(&mut self, resumed: bool) {
         self.begins = true;
+        if !resumed {
+            self.quiet = !std::mem::replace(&mut self.spoke, false);
+        }
     }
 
     /// What everybody downstream has to know before the first frame.
@@ -169,6 +177,7 @@ impl Lane {
     /// What comes may be anywhere: behind a flush, or in another segment.
     pub(super) fn restart(&mut self, segment: Option<&gst::Event>) {
         self.dts.forget();
+        self.spoke = true;
         (self.position, self.discont, self.done, self.at_end) = (None, true, false, false);
         self.needs_key = self.kind == TrackKind::Video;
         if let Some(segment) = segment {
@@ -187,6 +196,7 @@ impl Lane {
         segment: &gst::FormattedSegment<gst::ClockTime>,
         tally: &Tally,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.spoke = true;
         if self.done {
             return Err(gst::FlowError::Eos);
         }
@@ -257,12 +267,18 @@ impl Lane {
         });
     }
 
-    /// Another track is at `now`: when this one is far behind, it has nothing to say.
-    pub(super) fn keep_up(&mut self, now: gst::ClockTime, segment: &gst::FormattedSegment<gst::ClockTime>) {
+    /// Another track is at `now`, in a fragment that has begun at `begun`: when this one is far behind, it has nothing to
+    /// say. Tracks may follow one another in a fragment: what had something to say in the one before may have in this.
+    pub(super) fn keep_up(
+        &mut self,
+        now: gst::ClockTime,
+        begun: gst::ClockTime,
+        segment: &gst::FormattedSegment<gst::ClockTime>,
+    ) {
         let begin = self.position.or(segment.start()).unwrap_or(gst::ClockTime::ZERO);
         let least = now.saturating_sub(gst::ClockTime::from_nseconds(UNSURE));
         if now.saturating_sub(begin) > gst::ClockTime::from_nseconds(SILENT) {
-            self.advance(least, segment);
+            self.advance(if self.quiet { least } else { least.min(begun) }, segment);
         }
     }
 

@@ -26,6 +26,8 @@ pub(crate) enum Mark {
     Begin {
         /// It.
         fragment: Arc<Fragment>,
+        /// Where it begins on the time line.
+        position: i64,
         /// It does not follow what was before.
         discont: bool,
         /// The silence in front of it, and where that ends on the time line.

@@ -309,7 +309,7 @@ impl Reading {
         }
         self.current =
             Some(Current { stamp: Stamp::of(&fragment), fragment: Arc::clone(&fragment), position });
-        self.mark(Mark::Begin { fragment, discont, silence });
+        self.mark(Mark::Begin { fragment, position, discont, silence });
     }
 
     fn frame(&mut self, frame: Frame, now: impl FnOnce() -> i64) {

@@ -1,12 +1,12 @@
 //! Several tracks of one stream.
 
 use gst::prelude::*;
-use kvs_media::{AudioShape, Track, TrackKind, TrackNumber};
+use kvs_media::{AudioShape, Track, TrackKind, TrackNumber, VideoShape};
 
 use super::START;
 use super::common::media::Body;
 use super::common::reader::Got;
-use super::common::{Ground, H264, Reader, pictures};
+use super::common::{Ground, H264, Line, Reader, pictures};
 
 const RANGE: &str = "from=2026-11-20T03:00:00Z to=2026-11-20T04:00:00Z";
 const MS: u64 = 1_000_000;
@@ -88,24 +88,47 @@ fn track(number: u64, kind: TrackKind, name: &str, language: &str) -> Track {
     track
 }
 
-/// Sends fragments of these tracks.
+/// How the tracks of a fragment lie in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    ByTime,
+    ByTrack,
+}
+
+/// Sends fragments of these tracks, each with so many frames of each.
 fn send(ground: &Ground, tracks: &[Track], begin: i64, fragments: i64) {
+    send_so(ground, tracks, begin, (fragments, 8), Order::ByTime);
+}
+
+fn send_so(ground: &Ground, tracks: &[Track], begin: i64, (fragments, each): (i64, i64), order: Order) {
     ground.runtime.block_on(async {
         let mut put = ground.client().put("door").await;
         let mut body = Body::of(tracks);
         for fragment in 0..fragments {
-            let at = begin + fragment * 2_000;
+            let at = begin + fragment * each * 250;
             let mut bytes = body.cluster(at);
-            for frame in 0..8 {
-                for track in tracks {
-                    bytes.extend(body.frame(track.number.0, at + frame * 250, frame == 0, &[7; 64]));
-                }
+            let mut frames: Vec<_> =
+                (0..each).flat_map(|frame| tracks.iter().map(move |track| (frame, track.number.0))).collect();
+            if order == Order::ByTrack {
+                frames.sort_by_key(|(_, track)| *track);
+            }
+            for (frame, track) in frames {
+                bytes.extend(body.frame(track, at + frame * 250, frame == 0, &[7; 64]));
             }
             put.send(&bytes).await;
         }
         put.finish().await;
         put.acks().await;
     });
+}
+
+/// The spans of the GAP events of a pad.
+fn gaps(reader: &Reader, pad: &str) -> Vec<(u64, u64)> {
+    let gaps = reader.came(pad).events.into_iter().filter_map(|event| match event.view() {
+        gst::EventView::Gap(gap) => Some(gap.get()),
+        _ => None,
+    });
+    gaps.map(|(at, lasts)| (at.nseconds(), (at + lasts.unwrap()).nseconds())).collect()
 }
 
 /// The titles and languages that a pad has said.
@@ -187,4 +210,56 @@ fn what_nobody_knows_is_warned_of_once_for_each_track_and_counted() {
     let warnings = reader.line.warnings();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert_eq!(reader.line.stat("num-undescribed"), 10);
+}
+
+#[test]
+fn what_comes_behind_another_track_in_its_fragment_is_no_gap() {
+    let ground = Ground::new();
+    ground.create("door");
+    let mut tracks = [track(1, TrackKind::Video, "", ""), track(2, TrackKind::Audio, "", "")];
+    tracks[0].video = Some(VideoShape { width: 160, height: 120 });
+    // Four fragments of five seconds, with all pictures in front of all sound.
+    send_so(&ground, &tracks, START / 1_000_000, (4, 20), Order::ByTrack);
+    let reader = Reader::of(&ground, "door", RANGE);
+    reader.play_to_the_end();
+    let sound = reader.came("audio_0").frames;
+    assert_eq!((sound.len(), reader.came("video_0").frames.len()), (80, 80));
+    for (from, to) in gaps(&reader, "audio_0") {
+        let over = sound.iter().find(|frame| (from..to).contains(&frame.pts));
+        assert!(over.is_none(), "{from} to {to} is over sound at {:?}", over.map(|frame| frame.pts));
+    }
+    // Who waits for both gets both, however far apart they come.
+    let line = Line::new(&format!(
+        "{} {RANGE} matroskamux name=m ! fakesink k.video_0 ! m.video_0 k.audio_0 ! m.audio_0",
+        ground.source("door")
+    ));
+    line.play_to_the_end();
+    assert_eq!(line.stat("num-frames"), 160);
+}
+
+#[test]
+fn a_track_that_has_nothing_to_say_says_so() {
+    let ground = Ground::new();
+    let line = Line::new(&format!(
+        "{} ! {H264} ! queue ! k.video_0 appsrc name=json format=time caps=application/json ! k.meta_0 {} \
+         start-time={START}",
+        pictures(90),
+        ground.sink("door")
+    ));
+    line.play();
+    let source = line.element("json");
+    for at in [0, 8_500] {
+        let mut buffer = gst::Buffer::from_slice(*b"{}");
+        buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_mseconds(at));
+        let _ = source.emit_by_name::<gst::FlowReturn>("push-buffer", &[&buffer]);
+    }
+    let _ = source.emit_by_name::<gst::FlowReturn>("end-of-stream", &[]);
+    line.until_end();
+    let reader = Reader::of(&ground, "door", RANGE);
+    reader.play_to_the_end();
+    assert_eq!(reader.came("meta_0").frames.len(), 2);
+    let said = gaps(&reader, "meta_0");
+    // While it is so, and not once it is over.
+    assert!(said.len() >= 3 && said.iter().all(|(from, to)| from < to && *to <= 8_500 * MS), "{said:?}");
+    assert!(said.last().unwrap().1 >= 6_000 * MS, "{said:?}");
 }
