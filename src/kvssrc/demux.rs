@@ -209,16 +209,16 @@ impl Demux {
                 });
                 true
             }
-            gst::EventView::CustomDownstream(custom) => {
-                let mark = custom.structure().and_then(Mark::of);
-                match mark.as_deref() {
-                    Some(mark) => {
-                        self.take(mark);
-                        true
+            gst::EventView::CustomDownstream(custom) => match custom.structure().and_then(Mark::of) {
+                Some((mark, stretch)) => {
+                    let run = lock(&self.asked).run.clone();
+                    if run.is_some_and(|run| run.stretch() == stretch) {
+                        self.take(&mark);
                     }
-                    None => gst::Pad::event_default(pad, Some(&*self.obj()), event),
+                    true
                 }
-            }
+                None => gst::Pad::event_default(pad, Some(&*self.obj()), event),
+            },
             gst::EventView::FlushStop(_) => {
                 let flushed = gst::Pad::event_default(pad, Some(&*self.obj()), event);
                 self.work(|inner| {
@@ -506,7 +506,62 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use kvs_media::mkv::Info;
+    use kvs_media::time::Utc;
+    use kvs_wire::FragmentNumber;
+
     use super::*;
+    use crate::connection::Surroundings;
+    use crate::kvssrc::listener::Voice;
+    use crate::kvssrc::settings::Settings;
+    use crate::runtime;
+
+    /// The beginning of a fragment with one track of this kind.
+    fn begin(kind: TrackKind) -> Mark {
+        let time = Utc::from_millis(1_795_145_031_916).unwrap();
+        let codec = if kind == TrackKind::Video { "V_VP8" } else { "A_OPUS" };
+        let header = Header {
+            doc_type: "matroska".to_owned(),
+            info: Info::default(),
+            tracks: vec![Track::new(TrackNumber(1), kind, codec)],
+            raw: bytes::Bytes::new(),
+            segment: 0..0,
+        };
+        let fragment = Fragment {
+            number: FragmentNumber::make(1, time, 1).unwrap(),
+            producer: time,
+            server: time,
+            tags: Vec::new(),
+            header: Arc::new(header),
+            gap: None,
+            resumed: false,
+        };
+        Mark::Begin { fragment: Arc::new(fragment), position: 0, discont: true, silence: None }
+    }
+
+    #[test]
+    fn what_a_seek_has_left_behind_is_not_taken() {
+        gst::init().unwrap();
+        let settings = Settings { stream_name: Some("door".to_owned()), ..Settings::default() };
+        let time = Utc::from_millis(1_795_145_031_916).unwrap();
+        let plan = settings.plan(Surroundings::default(), time).unwrap();
+        let source: crate::kvssrc::KvsSrc = glib::Object::new();
+        let run = Run::new(plan, runtime::handle().unwrap().clone(), |run| Voice::of(&source, run));
+        let demux: KvsDemux = glib::Object::new();
+        demux.imp().set_run(Some(Arc::clone(&run)));
+        demux.set_state(gst::State::Paused).unwrap();
+        let sink = demux.static_pad("sink").unwrap();
+        let pads = || demux.src_pads().iter().map(|pad| pad.name().to_string()).collect::<Vec<_>>();
+        sink.send_event(gst::event::StreamStart::new("door"));
+        sink.send_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+        // It waits for the buffer that it goes with, and the seek comes before.
+        let behind = begin(TrackKind::Audio).event(run.stretch());
+        run.go_elsewhere();
+        assert!(sink.send_event(behind) && pads().is_empty());
+        assert!(sink.send_event(begin(TrackKind::Video).event(run.stretch())));
+        assert_eq!(pads(), ["video_0"]);
+        demux.set_state(gst::State::Null).unwrap();
+    }
 
     #[test]
     fn tracks_stay_on_their_pads_whatever_their_numbers_are() {

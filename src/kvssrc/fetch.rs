@@ -389,7 +389,7 @@ impl Fetch {
             Output::Buffer(buffer) => return Ok(Some(buffer)),
             Output::Mark(mark) => {
                 // It goes with the next buffer, behind a segment that is due: an empty one, so that it goes now.
-                self.obj().send_event(mark.event());
+                self.obj().send_event(mark.event(work.reading.run().stretch()));
                 return Ok(Some(gst::Buffer::new()));
             }
             Output::Origin => {

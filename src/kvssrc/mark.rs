@@ -49,23 +49,23 @@ pub(crate) enum Mark {
 /// As a value of an event, between two elements that both are ours.
 #[derive(Clone, Debug, glib::Boxed)]
 #[boxed_type(name = "GstRsKvsSrcMark")]
-struct Carried(Arc<Mark>);
+struct Carried(Arc<Mark>, u64);
 
 const EVENT: &str = "kvs-mark";
 
 impl Mark {
-    /// As an event that keeps its place.
-    pub(crate) fn event(self) -> gst::Event {
-        let structure = gst::Structure::builder(EVENT).field("mark", Carried(Arc::new(self))).build();
-        gst::event::CustomDownstream::new(structure)
+    /// As an event that keeps its place in this stretch of what is read.
+    pub(crate) fn event(self, stretch: u64) -> gst::Event {
+        let structure = gst::Structure::builder(EVENT).field("mark", Carried(Arc::new(self), stretch));
+        gst::event::CustomDownstream::new(structure.build())
     }
 
-    /// Of an event.
-    pub(crate) fn of(structure: &gst::StructureRef) -> Option<Arc<Self>> {
+    /// Of an event, and of which stretch it is: one that waited for its buffer outlives a flush.
+    pub(crate) fn of(structure: &gst::StructureRef) -> Option<(Arc<Self>, u64)> {
         (structure.name() == EVENT)
             .then(|| structure.get::<Carried>("mark").ok())
             .flatten()
-            .map(|carried| carried.0)
+            .map(|carried| (carried.0, carried.1))
     }
 }
 

@@ -213,6 +213,7 @@ impl Reading {
     /// Reading goes on elsewhere. When it `lands`, the first frame is where the segment begins.
     pub(super) fn go_elsewhere(&mut self, lands: bool) {
         self.run.tally.at_tip.store(false, Ordering::Relaxed);
+        self.run.go_elsewhere();
         self.current = None;
         self.discont = true;
         self.ready.clear();

@@ -1,6 +1,6 @@
 //! One run of the source, from READY to READY.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kvs_client::Client;
@@ -23,6 +23,7 @@ pub(crate) struct Run {
     runtime: Handle,
     readers: Mutex<Readers>,
     failed: AtomicBool,
+    stretch: AtomicU64,
 }
 
 /// The reader that there is, and what those before it did.
@@ -47,7 +48,18 @@ impl Run {
             runtime,
             readers: Mutex::default(),
             failed: AtomicBool::new(false),
+            stretch: AtomicU64::new(stretch()),
         })
+    }
+
+    /// What is read from one seek to the next, or of one run, has a number that nothing else of this process has.
+    pub(crate) fn stretch(&self) -> u64 {
+        self.stretch.load(Ordering::Acquire)
+    }
+
+    /// Another stretch begins.
+    pub(crate) fn go_elsewhere(&self) {
+        self.stretch.store(stretch(), Ordering::Release);
     }
 
     /// Who says what happens.
@@ -114,4 +126,9 @@ impl Run {
     fn readers(&self) -> std::sync::MutexGuard<'_, Readers> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn stretch() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
