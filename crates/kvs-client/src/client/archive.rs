@@ -3,23 +3,18 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use aws_sdk_kinesisvideoarchivedmedia::config::interceptors::BeforeDeserializationInterceptorContextRef;
-use aws_sdk_kinesisvideoarchivedmedia::config::{
-    Builder, ConfigBag, Credentials, IdentityCache, Intercept, RuntimeComponents,
-};
-use aws_sdk_kinesisvideoarchivedmedia::error::BoxError;
+use aws_sdk_kinesisvideoarchivedmedia::config::{Builder, Credentials};
 use aws_sdk_kinesisvideoarchivedmedia::operation::RequestId as _;
 use aws_sdk_kinesisvideoarchivedmedia::primitives::DateTime;
 use aws_sdk_kinesisvideoarchivedmedia::types::{
     Fragment, FragmentSelector as SdkSelector, FragmentSelectorType as Kind, TimestampRange as SdkRange,
 };
-use hyper::header::DATE;
 use kvs_media::time::Utc;
 use kvs_wire::limits::LIST_FRAGMENTS_RESULTS;
 use kvs_wire::{FragmentNumber, FragmentSelector, FragmentSelectorType, Operation, StreamName};
 
 use super::Client;
-use super::call::{Clocked, UserAgent, of_context};
+use super::call::Dated;
 use super::error::{CallError, SettingsError, causes};
 use super::get_media::{Media, OpenMedia, date_time};
 use super::service_clock::read_date;
@@ -72,11 +67,19 @@ impl Client {
         let (selector, url) = (sdk_selector(selector)?, endpoint.to_string());
         let most = i64::try_from(LIST_FRAGMENTS_RESULTS).unwrap_or(i64::MAX);
         let answered = Arc::new(OnceLock::new());
+        let take = || {
+            let answered = Arc::clone(&answered);
+            Dated(Box::new(move |date| {
+                if let Some(date) = read_date(date) {
+                    let _ = answered.set(date);
+                }
+            }))
+        };
         let call = |credentials: Credentials| {
             let to = Builder::new().endpoint_url(&url).credentials_provider(credentials);
             let call = plane.0.list_fragments().stream_name(stream.as_str()).max_results(most);
             let call = call.fragment_selector(selector.clone()).set_next_token(token.map(str::to_owned));
-            call.customize().config_override(to).interceptor(Dated(Arc::clone(&answered))).send()
+            call.customize().config_override(to).interceptor(take()).send()
         };
         let answer = self.signed(operation, &url, call).await?;
         let fragments = answer.fragments.unwrap_or_default();
@@ -114,16 +117,8 @@ impl Client {
 
     async fn archive_plane(&self, operation: Operation) -> Result<&ArchivePlane, CallError> {
         let make = async || {
-            let config = self.context.sdk_config().await.map_err(|error| of_context(operation, error))?;
-            // The endpoint that the service names is the one that counts, whatever was set for others.
-            let mut builder = Builder::from(&config)
-                .identity_cache(IdentityCache::no_cache())
-                .use_fips(false)
-                .use_dual_stack(false)
-                .interceptor(Clocked(self.context.clock.clone()));
-            if let Some(name) = &self.context.settings.user_agent {
-                builder = builder.interceptor(UserAgent(name.clone()));
-            }
+            let config = self.data_config(operation).await?;
+            let builder = Builder::from(&config).interceptor(self.clocked()).interceptor(self.user_agent());
             Ok(ArchivePlane(aws_sdk_kinesisvideoarchivedmedia::Client::from_conf(builder.build())))
         };
         self.archive.get_or_try_init(make).await
@@ -160,28 +155,6 @@ fn listed(row: &Fragment) -> Option<ListedFragment> {
 fn millis(time: DateTime) -> Option<Utc> {
     let millis = time.as_nanos().checked_add(500_000)?.div_euclid(1_000_000);
     Utc::from_millis(i64::try_from(millis).ok()?)
-}
-
-/// Takes down when a call was answered.
-#[derive(Debug)]
-struct Dated(Arc<OnceLock<Utc>>);
-
-impl Intercept for Dated {
-    fn name(&self) -> &'static str {
-        "Dated"
-    }
-
-    fn read_before_deserialization(
-        &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        if let Some(date) = context.response().headers().get(DATE.as_str()).and_then(read_date) {
-            let _ = self.0.set(date);
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

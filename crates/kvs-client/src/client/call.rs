@@ -4,20 +4,18 @@ use std::error::Error;
 use std::fmt::Debug;
 use std::future::Future;
 
+use aws_config::SdkConfig;
 use aws_sdk_kinesisvideo::config::http::HttpResponse;
 use aws_sdk_kinesisvideo::config::interceptors::{
     BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
 };
-use aws_sdk_kinesisvideo::config::{
-    Builder, ConfigBag, Credentials, IdentityCache, Intercept, RuntimeComponents,
-};
+use aws_sdk_kinesisvideo::config::{Builder, ConfigBag, Credentials, Intercept, RuntimeComponents};
 use aws_sdk_kinesisvideo::error::{BoxError, SdkError};
 use hyper::header::{DATE, USER_AGENT};
 use kvs_wire::{Operation, Recovery, ServiceError, headers};
 
 use super::context::ContextError;
 use super::error::{CallError, SettingsError, causes};
-use super::service_clock::ServiceClock;
 use super::url::ServiceUrl;
 use super::{Client, region};
 
@@ -74,12 +72,33 @@ impl Client {
         call(second).await.map_err(read)
     }
 
+    /// What the SDK's clients are made from for the endpoints that the service names. Those come with each call, and so
+    /// do credentials.
+    pub(super) async fn data_config(&self, operation: Operation) -> Result<SdkConfig, CallError> {
+        let config = self.context.sdk_config().await.map_err(|error| of_context(operation, error))?;
+        // The endpoint that the service names is the one that counts, whatever was set for others.
+        Ok(config.into_builder().use_fips(false).use_dual_stack(false).build())
+    }
+
+    /// What every client of the SDK does besides: takes the time of every answer.
+    pub(super) fn clocked(&self) -> Dated {
+        let clock = self.context.clock.clone();
+        Dated(Box::new(move |date| {
+            clock.learn(date);
+        }))
+    }
+
+    /// And says who calls.
+    pub(super) fn user_agent(&self) -> UserAgent {
+        UserAgent(self.context.settings.user_agent.clone())
+    }
+
     async fn control(&self, operation: Operation) -> Result<&ControlPlane, CallError> {
         let make = async || {
             let config = self.context.sdk_config().await.map_err(|error| of_context(operation, error))?;
             let region = config.region().map(ToString::to_string).unwrap_or_default();
-            // The credentials come with each call.
-            let mut builder = Builder::from(&config).identity_cache(IdentityCache::no_cache());
+            let mut builder =
+                Builder::from(&config).interceptor(self.clocked()).interceptor(self.user_agent());
             let mut place = config.endpoint_url().map(str::to_owned);
             if let Some((what, url)) = region::endpoint(&self.context.settings, &self.context.environment) {
                 let url = ServiceUrl::parse(what, url)?.to_string();
@@ -98,10 +117,6 @@ impl Client {
                 None => {}
             }
             let place = place.unwrap_or_else(|| format!("AWS in {region}"));
-            builder = builder.interceptor(Clocked(self.context.clock.clone()));
-            if let Some(name) = &self.context.settings.user_agent {
-                builder = builder.interceptor(UserAgent(name.clone()));
-            }
             Ok(ControlPlane { sdk: aws_sdk_kinesisvideo::Client::from_conf(builder.build()), place })
         };
         self.control.get_or_try_init(make).await
@@ -150,13 +165,18 @@ pub(super) fn of_context(operation: Operation, error: ContextError) -> CallError
     }
 }
 
-/// Takes the time of every answer.
-#[derive(Debug)]
-pub(super) struct Clocked(pub(super) ServiceClock);
+/// Takes the `Date` of every answer.
+pub(super) struct Dated(pub(super) Box<dyn Fn(&str) + Send + Sync>);
 
-impl Intercept for Clocked {
+impl Debug for Dated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Dated")
+    }
+}
+
+impl Intercept for Dated {
     fn name(&self) -> &'static str {
-        "Clocked"
+        "Dated"
     }
 
     fn read_before_deserialization(
@@ -166,15 +186,15 @@ impl Intercept for Clocked {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         if let Some(date) = context.response().headers().get(DATE.as_str()) {
-            self.0.learn(date);
+            (self.0)(date);
         }
         Ok(())
     }
 }
 
-/// Puts a name before the SDK's own. It is not signed.
+/// Puts a name before the SDK's own, where there is one. It is not signed.
 #[derive(Debug)]
-pub(super) struct UserAgent(pub(super) String);
+pub(super) struct UserAgent(Option<String>);
 
 impl Intercept for UserAgent {
     fn name(&self) -> &'static str {
@@ -187,9 +207,10 @@ impl Intercept for UserAgent {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
+        let Some(name) = &self.0 else { return Ok(()) };
         let headers = context.request_mut().headers_mut();
         let own = headers.get(USER_AGENT.as_str()).unwrap_or_default().to_owned();
-        headers.try_insert(USER_AGENT.as_str(), format!("{} {own}", self.0))?;
+        headers.try_insert(USER_AGENT.as_str(), format!("{name} {own}"))?;
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_config::identity::IdentityCache;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
@@ -99,6 +100,8 @@ impl Context {
             // Each call has its bound. This counts every step between two readings of the clock: one that is set
             // right by decades would keep it busy for minutes.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            // They come with each call.
+            .identity_cache(IdentityCache::no_cache())
             .no_credentials();
         if let Some(profile) = &self.settings.profile {
             loader = loader.profile_name(profile);

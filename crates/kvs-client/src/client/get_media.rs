@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use aws_sdk_kinesisvideomedia::config::{Builder, Credentials, IdentityCache};
+use aws_sdk_kinesisvideomedia::config::{Builder, Credentials};
 use aws_sdk_kinesisvideomedia::operation::RequestId as _;
 use aws_sdk_kinesisvideomedia::primitives::{ByteStream, DateTime};
 use aws_sdk_kinesisvideomedia::types::{StartSelector as SdkSelector, StartSelectorType as Kind};
@@ -12,7 +12,6 @@ use kvs_media::time::Utc;
 use kvs_wire::{Operation, StartSelector, StreamName};
 
 use super::Client;
-use super::call::{Clocked, UserAgent, of_context};
 use super::error::{CallError, SettingsError, causes};
 use super::put_media::ConnectionError;
 use super::url::ServiceUrl;
@@ -84,16 +83,8 @@ impl Client {
 
     async fn media_plane(&self) -> Result<&MediaPlane, CallError> {
         let make = async || {
-            let config = self.context.sdk_config().await.map_err(|error| of_context(OPERATION, error))?;
-            // The endpoint that the service names is the one that counts, whatever was set for others.
-            let mut builder = Builder::from(&config)
-                .identity_cache(IdentityCache::no_cache())
-                .use_fips(false)
-                .use_dual_stack(false)
-                .interceptor(Clocked(self.context.clock.clone()));
-            if let Some(name) = &self.context.settings.user_agent {
-                builder = builder.interceptor(UserAgent(name.clone()));
-            }
+            let config = self.data_config(OPERATION).await?;
+            let builder = Builder::from(&config).interceptor(self.clocked()).interceptor(self.user_agent());
             Ok(MediaPlane(aws_sdk_kinesisvideomedia::Client::from_conf(builder.build())))
         };
         self.media.get_or_try_init(make).await
