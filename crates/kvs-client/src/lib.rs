@@ -88,6 +88,7 @@ pub mod client;
 pub mod clock;
 pub mod download;
 pub mod report;
+pub(crate) mod timer;
 pub mod upload;
 
 pub use client::{Client, ClientSettings};

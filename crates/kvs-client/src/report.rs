@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use kvs_wire::{Exception, Recovery};
+
+use crate::client::{CallError, CredentialsError};
+
 /// How it stands with the connection.
 #[derive(Clone, Debug)]
 pub struct ConnectionReport {
@@ -59,4 +63,39 @@ pub enum FailureKind {
     Full,
     /// Nothing is recorded in the range that was to be read.
     Empty,
+}
+
+/// A call that did not come about, as the machines know it.
+#[derive(Clone, Debug)]
+pub(crate) struct CallFailure {
+    /// What to do about it.
+    pub(crate) recovery: Recovery,
+    /// What it means when that is nothing.
+    pub(crate) kind: FailureKind,
+    /// For people.
+    pub(crate) message: String,
+    /// The service's name for the request, when it was the service.
+    pub(crate) request_id: Option<String>,
+    /// Whoever signed it is known, and may not.
+    pub(crate) denied: bool,
+}
+
+impl From<&CallError> for CallFailure {
+    fn from(error: &CallError) -> Self {
+        use Exception::{
+            AccessDenied, InvalidClientTokenId, NotAuthorized, OptInRequired, UnrecognizedClient,
+        };
+        let denials = [AccessDenied, NotAuthorized, UnrecognizedClient, InvalidClientTokenId, OptInRequired];
+        Self {
+            recovery: error.recovery(),
+            kind: match error {
+                CallError::Credentials(CredentialsError::None(_)) => FailureKind::NoCredentials,
+                CallError::Settings(_) => FailureKind::Settings,
+                _ => FailureKind::Refused,
+            },
+            message: error.to_string(),
+            request_id: error.request_id().map(ToOwned::to_owned),
+            denied: error.exception().is_some_and(|exception| denials.contains(&exception)),
+        }
+    }
 }

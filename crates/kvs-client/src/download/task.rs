@@ -7,19 +7,17 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use kvs_media::mkv::Header;
-use kvs_media::time::Monotonic;
-use kvs_wire::{ApiName, Exception};
-use tokio::time::{Instant, Sleep};
+use kvs_wire::ApiName;
 
 use super::chunk::{Chunks, Source};
 use super::listing::Ask;
 use super::queue::Queue;
-use super::session::{Action, CallFailure, CallId, Now, Session, Want};
-use super::{FailureKind, Listener, Settings};
-use crate::client::{CallError, CredentialsError, FragmentPage, Media, OpenMedia};
+use super::session::{Action, CallId, Now, Session, Want};
+use super::{Listener, Settings};
+use crate::client::{CallError, FragmentPage, Media, OpenMedia};
+use crate::timer::Timer;
 use crate::{Client, clock};
 
 /// Bytes that are read before what was found is handed over.
@@ -43,7 +41,7 @@ pub(super) async fn run(
         list: None,
         lines: Vec::new(),
         header: None,
-        timer: None,
+        timer: Timer::default(),
     };
     poll_fn(|cx| task.poll(cx)).await;
 }
@@ -58,7 +56,7 @@ struct Task {
     lines: Vec<Line>,
     /// Of the last fragment.
     header: Option<Arc<Header>>,
-    timer: Option<(Monotonic, Pin<Box<Sleep>>)>,
+    timer: Timer,
     at_once: usize,
 }
 
@@ -99,7 +97,9 @@ impl Task {
                 self.queue.end(end.clone());
                 return Poll::Ready(());
             }
-            busy |= self.poll_timer(cx);
+            let now = self.now();
+            let deadline = self.session.deadline(now);
+            busy |= deadline.is_some_and(|deadline| self.timer.poll(deadline, now.clock, cx));
             if !busy {
                 return Poll::Pending;
             }
@@ -140,7 +140,7 @@ impl Task {
         let now = self.now();
         match listed {
             Ok(page) => self.session.listed(id, page, now),
-            Err(error) => self.session.failed(id, failure_of(&error), now),
+            Err(error) => self.session.failed(id, (&error).into(), now),
         }
         true
     }
@@ -159,7 +159,7 @@ impl Task {
                     true
                 }
                 Err(error) => {
-                    session.failed(line.id, failure_of(&error), now);
+                    session.failed(line.id, (&error).into(), now);
                     false
                 }
             }
@@ -213,38 +213,6 @@ impl Task {
         }
         busy
     }
-
-    /// A timer that is set for earlier stays: looking once too often costs less than setting it anew each time.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let now = self.now();
-        let Some(deadline) = self.session.deadline(now) else { return false };
-        let now = now.clock;
-        let (at, timer) = match &mut self.timer {
-            Some((at, timer)) => {
-                if deadline < *at || *at <= now {
-                    timer.as_mut().reset(instant(deadline, now));
-                    *at = deadline;
-                }
-                (at, timer)
-            }
-            none => {
-                let sleep = Box::pin(tokio::time::sleep_until(instant(deadline, now)));
-                let (at, timer) = none.insert((deadline, sleep));
-                (at, timer)
-            }
-        };
-        let due = timer.as_mut().poll(cx).is_ready();
-        if due {
-            // Set for the next deadline when that is known.
-            *at = Monotonic::default();
-        }
-        due
-    }
-}
-
-/// The timer counts milliseconds, and goes off after them.
-fn instant(deadline: Monotonic, now: Monotonic) -> Instant {
-    Instant::now() + deadline.saturating_since(now).max(Duration::from_micros(1))
 }
 
 async fn list(
@@ -281,20 +249,4 @@ async fn open(
         Want::Fragments(numbers) => client.get_media_for_fragments(&endpoint, stream, numbers).await,
     };
     Ok((endpoint.to_string(), opened?))
-}
-
-fn failure_of(error: &CallError) -> CallFailure {
-    use Exception::{AccessDenied, InvalidClientTokenId, NotAuthorized, OptInRequired, UnrecognizedClient};
-    let denials = [AccessDenied, NotAuthorized, UnrecognizedClient, InvalidClientTokenId, OptInRequired];
-    CallFailure {
-        recovery: error.recovery(),
-        kind: match error {
-            CallError::Credentials(CredentialsError::None(_)) => FailureKind::NoCredentials,
-            CallError::Settings(_) => FailureKind::Settings,
-            _ => FailureKind::Refused,
-        },
-        message: error.to_string(),
-        request_id: error.request_id().map(ToOwned::to_owned),
-        denied: error.exception().is_some_and(|exception| denials.contains(&exception)),
-    }
 }

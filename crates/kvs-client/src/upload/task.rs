@@ -13,23 +13,21 @@ use std::time::Duration;
 
 use hyper::body::{Body, Frame};
 use kvs_media::codec::Codec;
-use kvs_media::time::Monotonic;
 use kvs_wire::{ApiName, Exception, Recovery};
-use tokio::time::{Instant, Sleep};
 
 use super::core::Turn;
-use super::session::{Action, LinkId, OpenFailure, Opened, Opening, Pull};
+use super::session::{Action, LinkId, Opened, Opening, Pull};
 use super::wire::Gather;
-use super::{FailureKind, Listener, Settings, Shared};
-use crate::client::{
-    Acks, CallError, Connection, CredentialsError, NewStream, OpenPutMedia, PutMediaRequest,
-};
+use super::{Listener, Settings, Shared};
+use crate::client::{Acks, CallError, Connection, NewStream, OpenPutMedia, PutMediaRequest};
+use crate::timer::Timer;
 use crate::{Client, clock};
 
 /// Sends until it is told to end.
 pub(super) async fn run(shared: Arc<Shared>, client: Arc<Client>, listener: Arc<dyn Listener>) {
     let settings = Arc::new(shared.lock().settings.clone());
-    let mut task = Task { shared, client, listener, settings, setup: None, set_up: false, timer: None };
+    let mut task =
+        Task { shared, client, listener, settings, setup: None, set_up: false, timer: Timer::default() };
     poll_fn(|cx| task.poll(cx)).await;
 }
 
@@ -41,7 +39,7 @@ struct Task {
     /// What is asked of the stream itself, once there is a connection.
     setup: Option<Boxed<Option<bool>>>,
     set_up: bool,
-    timer: Option<(Monotonic, Pin<Box<Sleep>>)>,
+    timer: Timer,
 }
 
 /// They hold what is shared, and it holds them: they go with the task.
@@ -150,7 +148,7 @@ impl Task {
             }
             busy |= self.poll_lines(cx);
             busy |= self.poll_setup(cx);
-            busy |= self.poll_timer(deadline, cx);
+            busy |= deadline.is_some_and(|deadline| self.timer.poll(deadline, clock::monotonic(), cx));
             // A connection that was polled may have found that another is needed.
             busy |= self.shared.lock().has_news();
             if !busy {
@@ -184,32 +182,6 @@ impl Task {
         true
     }
 
-    /// A timer that is set for earlier stays: looking once too often costs less than setting it anew for each frame.
-    fn poll_timer(&mut self, deadline: Option<Monotonic>, cx: &mut Context<'_>) -> bool {
-        let Some(deadline) = deadline else { return false };
-        let now = clock::monotonic();
-        let (at, timer) = match &mut self.timer {
-            Some((at, timer)) => {
-                if deadline < *at || *at <= now {
-                    timer.as_mut().reset(instant(deadline, now));
-                    *at = deadline;
-                }
-                (at, timer)
-            }
-            none => {
-                let (at, timer) =
-                    none.insert((deadline, Box::pin(tokio::time::sleep_until(instant(deadline, now)))));
-                (at, timer)
-            }
-        };
-        let due = timer.as_mut().poll(cx).is_ready();
-        if due {
-            // Set for the next deadline when that is known.
-            *at = Monotonic::default();
-        }
-        due
-    }
-
     fn open(&mut self, opening: Opening) {
         let outgoing = Outgoing { shared: Arc::clone(&self.shared), link: opening.link };
         let media_type = media_type(&self.shared);
@@ -217,11 +189,6 @@ impl Task {
             open(Arc::clone(&self.client), Arc::clone(&self.settings), opening.clone(), media_type, outgoing);
         self.shared.lines().all.push(Line { id: opening.link, stage: Stage::Opening(Box::pin(opened)) });
     }
-}
-
-/// The timer counts milliseconds, and goes off after them.
-fn instant(deadline: Monotonic, now: Monotonic) -> Instant {
-    Instant::now() + deadline.saturating_since(now).max(Duration::from_micros(1))
 }
 
 impl Line {
@@ -244,7 +211,7 @@ impl Line {
                         self.stage = Stage::Open { connection: Some(connection), acks };
                     }
                     Err(error) => {
-                        core.session.refused(self.id, failure_of(&error), now);
+                        core.session.refused(self.id, (&error).into(), now);
                         self.stage = Stage::Closed;
                     }
                 }
@@ -390,18 +357,5 @@ const fn name_of(codec: Codec) -> &'static str {
         Codec::Mulaw => "audio/mulaw",
         Codec::Pcm(_) => "audio/L16",
         Codec::Data => "application/octet-stream",
-    }
-}
-
-fn failure_of(error: &CallError) -> OpenFailure {
-    OpenFailure {
-        recovery: error.recovery(),
-        kind: match error {
-            CallError::Credentials(CredentialsError::None(_)) => FailureKind::NoCredentials,
-            CallError::Settings(_) => FailureKind::Settings,
-            _ => FailureKind::Refused,
-        },
-        message: error.to_string(),
-        request_id: error.request_id().map(ToOwned::to_owned),
     }
 }

@@ -1,9 +1,6 @@
 //! One call, as the session sees it.
 
 use kvs_media::time::{Monotonic, Utc};
-use kvs_wire::Recovery;
-
-use super::super::report::FailureKind;
 
 /// The name of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,20 +11,6 @@ pub(in super::super) struct CallId(pub(in super::super) u64);
 pub(in super::super) struct Now {
     pub(in super::super) clock: Monotonic,
     pub(in super::super) utc: Utc,
-}
-
-/// A call that did not come about.
-#[derive(Clone, Debug)]
-pub(in super::super) struct CallFailure {
-    /// What to do about it.
-    pub(in super::super) recovery: Recovery,
-    /// What it means when that is nothing.
-    pub(in super::super) kind: FailureKind,
-    /// For people.
-    pub(in super::super) message: String,
-    pub(in super::super) request_id: Option<String>,
-    /// Whoever signed it is known, and may not.
-    pub(in super::super) denied: bool,
 }
 
 /// A call for media.

@@ -23,7 +23,7 @@ use kvs_wire::{FragmentNumber, FragmentSelectorType, Recovery, StartSelector};
 use self::archive::Archive;
 use self::follow::Follow;
 use self::line::Line;
-pub(super) use self::line::{CallFailure, CallId, Now};
+pub(super) use self::line::{CallId, Now};
 use self::standing::{Denial, Standing};
 use super::chunk::{Found, Head};
 use super::entry::Entry;
@@ -36,6 +36,7 @@ use super::settings::{Place, Settings};
 use super::stats::Stats;
 use crate::backoff::Backoff;
 use crate::client::FragmentPage;
+use crate::report::CallFailure;
 
 /// From one call to the next: a quarter more than the service allows.
 const BETWEEN_CALLS: Duration = Duration::from_millis(1_250 / GET_MEDIA_CALLS_PER_SECOND as u64);

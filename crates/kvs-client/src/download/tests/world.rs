@@ -10,9 +10,10 @@ use super::super::chunk::Found;
 use super::super::item::Item;
 use super::super::listing::Ask;
 use super::super::report::{FailureKind, Report};
-use super::super::session::{Action, CallFailure, CallId, Now, Session, Want};
+use super::super::session::{Action, CallId, Now, Session, Want};
 use super::super::settings::Settings;
 use super::service::{Chance, SECOND, Service, monotonic, utc};
+use crate::report::CallFailure;
 
 /// How often what goes wrong, of a thousand times.
 #[derive(Clone, Copy, Debug, Default)]

@@ -32,6 +32,7 @@ use super::report::{
 use super::settings::Settings;
 use super::wire::Gather;
 use crate::backoff::Backoff;
+use crate::report::CallFailure;
 
 /// Where something is due, nothing may happen for so long; twice as long after each time that it was too long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -70,18 +71,6 @@ pub(crate) struct Opened {
     pub(crate) request_id: Option<String>,
     /// When newer credentials can be had than those that it was opened with.
     pub(crate) renew_in: Option<Duration>,
-}
-
-/// A connection that did not come about.
-#[derive(Clone, Debug)]
-pub(crate) struct OpenFailure {
-    /// What to do about it.
-    pub(crate) recovery: Recovery,
-    /// What it means when that is nothing.
-    pub(crate) kind: FailureKind,
-    /// For people.
-    pub(crate) message: String,
-    pub(crate) request_id: Option<String>,
 }
 
 /// What a connection gets to send.
@@ -274,11 +263,11 @@ impl Session {
     }
 
     /// A connection did not come about.
-    pub(crate) fn refused(&mut self, id: LinkId, failure: OpenFailure, now: Monotonic) {
+    pub(crate) fn refused(&mut self, id: LinkId, failure: CallFailure, now: Monotonic) {
         if self.link(id).is_none() {
             return;
         }
-        let OpenFailure { recovery, kind, message, request_id } = failure;
+        let CallFailure { recovery, kind, message, request_id, .. } = failure;
         if let Some(link) = self.links.iter_mut().find(|link| link.id == id) {
             link.request_id = request_id.clone();
         }

@@ -12,9 +12,10 @@ use kvs_wire::{Ack, AckEvent, ErrorId, FragmentNumber, Recovery, StreamName};
 
 use super::super::core::Core;
 use super::super::report::{FailureKind, Report};
-use super::super::session::{Action, LinkId, OpenFailure, Opened, Opening, Pull};
+use super::super::session::{Action, LinkId, Opened, Opening, Pull};
 use super::super::settings::Settings;
 use super::super::{Frame, PushError};
+use crate::report::CallFailure;
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const START: i64 = 1_790_000_000_000;
@@ -340,11 +341,12 @@ impl World {
         let busy = !due.is_empty();
         for (_, opening) in due {
             if let Some((_, recovery)) = self.refusing {
-                let failure = OpenFailure {
+                let failure = CallFailure {
                     recovery,
                     kind: FailureKind::Refused,
                     message: format!("{recovery:?}"),
                     request_id: None,
+                    denied: false,
                 };
                 self.core.session.refused(opening.link, failure, self.now);
                 continue;
