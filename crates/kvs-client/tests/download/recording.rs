@@ -46,7 +46,7 @@ impl Recording {
         self.begun.checked_add(Duration::from_millis(millis)).unwrap()
     }
 
-    /// Records so many fragments, in a session of their own.
+    /// Records so many fragments, all in one PutMedia session, and no others in it.
     pub(crate) async fn record(&mut self, fragments: u64) {
         let mut put = self.running.client().put(STREAM).await;
         let mut body = Body::new(1);
