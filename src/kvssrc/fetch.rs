@@ -14,12 +14,11 @@ use kvs_media::time::Monotonic;
 
 use super::reading::{Output, Reading, Target};
 use super::run::Run;
+use super::seek::{self, Wish};
 use crate::log::SRC;
 
 /// So long is waited for the reader before looking around.
 const LOOK: Duration = Duration::from_secs(1);
-/// More is too fast for any decoder to be worth it.
-const FASTEST: f64 = 4.0;
 /// A duration is said again when it has grown by this.
 const GROWTH: i64 = 1_000_000_000;
 
@@ -48,13 +47,6 @@ pub(crate) struct Fetch {
 struct Hand {
     download: Option<Arc<Download>>,
     halted: bool,
-}
-
-/// What a seek says beyond its segment.
-#[derive(Clone, Copy, Debug)]
-struct Wish {
-    snap: Snap,
-    number: gst::Seqnum,
 }
 
 #[derive(Debug)]
@@ -182,7 +174,7 @@ impl BaseSrcImpl for Fetch {
         *lock(&self.number) = Some(wish.map_or_else(gst::Seqnum::next, |wish| wish.number));
         // Where it goes on from, when the start stays as it is: that is not where it was.
         let position = segment.position().map_or(0, nanos);
-        if !is_rate(segment.rate()) {
+        if !seek::is_rate(segment.rate()) {
             return false;
         }
         // That of the beginning, which every source is told to do.
@@ -208,9 +200,9 @@ impl BaseSrcImpl for Fetch {
     fn event(&self, event: &gst::Event) -> bool {
         match event.view() {
             gst::EventView::Seek(seek) => {
+                let end = lock(&self.extent).duration;
                 self.admit(seek, self.is_seekable())
-                    && self
-                        .counted(seek)
+                    && seek::from_the_start(seek, end)
                         .map_or_else(|| self.parent_event(event), |event| self.parent_event(&event))
             }
             _ => self.parent_event(event),
@@ -281,24 +273,16 @@ impl Fetch {
 
     /// A seek can be done, and what it wishes is known then: all of them come through here.
     fn admit(&self, seek: &gst::event::Seek, is_seekable: bool) -> bool {
-        let (rate, flags, _, start, ..) = seek.get();
-        let refused = if !is_seekable {
-            Some("a live stream cannot be sought in: set from".to_owned())
-        } else if !is_rate(rate) {
-            Some(format!("rate {rate} is not between 0 and {FASTEST}"))
-        } else if start.format() != gst::Format::Time {
-            Some(format!("it cannot be sought by {:?}", start.format()))
-        } else if flags.contains(gst::SeekFlags::INSTANT_RATE_CHANGE) {
-            Some("the rate cannot be changed without a seek".to_owned())
-        } else {
-            None
-        };
-        if let Some(refused) = refused {
-            gst::warning!(SRC, imp = self, "a seek is refused: {refused}");
-            return false;
+        match seek::wish(seek, is_seekable) {
+            Ok(wish) => {
+                *lock(&self.wish) = Some(wish);
+                true
+            }
+            Err(refused) => {
+                gst::warning!(SRC, imp = self, "a seek is refused: {refused}");
+                false
+            }
         }
-        *lock(&self.wish) = Some(Wish { snap: snap(flags), number: seek.seqnum() });
-        true
     }
 
     /// A seek before anything is read, which is done when that begins.
@@ -441,27 +425,6 @@ impl Fetch {
         })
     }
 
-    /// A seek that counts from the end as one that counts from the start, since the end moves. `None` where it need not be.
-    fn counted(&self, seek: &gst::event::Seek) -> Option<gst::Event> {
-        let (rate, flags, start_type, start, stop_type, stop) = seek.get();
-        if start_type != gst::SeekType::End && stop_type != gst::SeekType::End {
-            return None;
-        }
-        let end = lock(&self.extent).duration?;
-        let count = |kind, value| {
-            let gst::GenericFormattedValue::Time(value) = value else { return (kind, None) };
-            if kind != gst::SeekType::End {
-                return (kind, value);
-            }
-            // A distance from the end is negative, and travels as what it is not.
-            let back = value.map_or(0, |value| value.nseconds().cast_signed());
-            (gst::SeekType::Set, clock_time(end.saturating_add(back).max(0)))
-        };
-        let ((start_type, start), (stop_type, stop)) = (count(start_type, start), count(stop_type, stop));
-        let event = gst::event::Seek::builder(rate, flags, start_type, start, stop_type, stop);
-        Some(event.seqnum(seek.seqnum()).build())
-    }
-
     /// The running time that it is now.
     fn running(&self) -> i64 {
         self.obj().current_running_time().map_or(0, nanos)
@@ -489,28 +452,9 @@ impl Fetch {
     }
 }
 
-/// Something can be played at this rate.
-fn is_rate(rate: f64) -> bool {
-    rate > 0.0 && rate <= FASTEST
-}
-
 /// It stops where the range does, when not before.
 fn bound(segment: &mut gst::FormattedSegment<gst::ClockTime>, reading: &Reading) {
     segment.set_stop(reading.stop(segment.stop().map(nanos)).and_then(clock_time));
-}
-
-/// Which key frame the flags of a seek mean.
-fn snap(flags: gst::SeekFlags) -> Snap {
-    use gst::SeekFlags as Flags;
-    if !flags.contains(Flags::KEY_UNIT) || flags.contains(Flags::ACCURATE) {
-        Snap::Accurate
-    } else if flags.contains(Flags::SNAP_BEFORE | Flags::SNAP_AFTER) {
-        Snap::Nearest
-    } else if flags.contains(Flags::SNAP_AFTER) {
-        Snap::After
-    } else {
-        Snap::Before
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -45,6 +45,7 @@ mod mark;
 mod properties;
 mod reading;
 mod run;
+mod seek;
 mod settings;
 mod stats;
 mod timeline;
