@@ -128,3 +128,21 @@ fn the_archive_is_read_on_with_credentials_that_pass() {
 fn the_archive_is_read_on_when_credentials_come_late() {
     read_the_archive(Renewed::Late);
 }
+
+#[test]
+fn who_starts_with_credentials_that_have_expired_waits_for_others() {
+    let (ground, credentials) = (ground(), Passing::new());
+    ground.record("door", &format!("{} ! {H264} ! k.", pictures(20)), START);
+    ground.settle();
+    // By the service's clock they have.
+    credentials.renew(ground.running(), Duration::from_secs(30));
+    let range = "from=2026-11-20T03:00:00Z to=2026-11-20T04:00:00Z";
+    let source = format!("{} {range}", ground.source_of("door", &credentials));
+    let reader = Reader::with(&source, "fakesink sync=false async=false");
+    reader.line.play();
+    reader.line.until_stat("num-errors", 4);
+    assert!(reader.came("video_0").frames.is_empty());
+    credentials.renew(ground.running(), Duration::from_secs(90));
+    reader.until_end();
+    assert_eq!(reader.came("video_0").frames.len(), 20);
+}

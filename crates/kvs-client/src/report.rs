@@ -76,16 +76,27 @@ pub(crate) struct CallFailure {
     pub(crate) message: String,
     /// The service's name for the request, when it was the service.
     pub(crate) request_id: Option<String>,
-    /// Whoever signed it is known, and may not.
-    pub(crate) denied: bool,
+    /// What is wrong with who signed it, where that is it.
+    pub(crate) signer: Signer,
+}
+
+/// What is wrong with who signed a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signer {
+    /// The credentials have expired: somebody renews them, and is late.
+    Expired,
+    /// The signature is not theirs, or nobody knows whose it is.
+    Unproven,
+    /// Whoever it is may not.
+    Denied,
 }
 
 impl From<&CallError> for CallFailure {
     fn from(error: &CallError) -> Self {
         use Exception::{
-            AccessDenied, InvalidClientTokenId, NotAuthorized, OptInRequired, UnrecognizedClient,
+            AccessDenied, ExpiredToken, InvalidClientTokenId, NotAuthorized, OptInRequired,
+            UnrecognizedClient,
         };
-        let denials = [AccessDenied, NotAuthorized, UnrecognizedClient, InvalidClientTokenId, OptInRequired];
         Self {
             recovery: error.recovery(),
             kind: match error {
@@ -95,7 +106,13 @@ impl From<&CallError> for CallFailure {
             },
             message: error.to_string(),
             request_id: error.request_id().map(ToOwned::to_owned),
-            denied: error.exception().is_some_and(|exception| denials.contains(&exception)),
+            signer: match error.exception() {
+                Some(ExpiredToken) => Signer::Expired,
+                Some(
+                    AccessDenied | NotAuthorized | UnrecognizedClient | InvalidClientTokenId | OptInRequired,
+                ) => Signer::Denied,
+                _ => Signer::Unproven,
+            },
         }
     }
 }

@@ -342,12 +342,12 @@ impl Session {
             return;
         }
         self.stats.failures += 1;
-        let CallFailure { recovery, kind, message, request_id, denied } = failure;
+        let CallFailure { recovery, kind, message, request_id, signer } = failure;
         let mut helpless = false;
         match recovery {
             Recovery::BackOff => self.renew_endpoint |= self.backoff.failures() >= 2,
             Recovery::NewEndpoint => self.renew_endpoint = true,
-            Recovery::NewCredentials => match self.standing(list).denied(denied, now.clock) {
+            Recovery::NewCredentials => match self.standing(list).denied(signer, now.clock) {
                 Denial::Again => {}
                 Denial::Helpless => helpless = true,
                 Denial::Final => {

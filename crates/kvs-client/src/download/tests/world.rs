@@ -13,7 +13,7 @@ use super::super::report::{FailureKind, Report};
 use super::super::session::{Action, CallId, Now, Session, Want};
 use super::super::settings::Settings;
 use super::service::{Chance, SECOND, Service, monotonic, utc};
-use crate::report::CallFailure;
+use crate::report::{CallFailure, Signer};
 
 /// How often what goes wrong, of a thousand times.
 #[derive(Clone, Copy, Debug, Default)]
@@ -163,7 +163,7 @@ impl World {
         let (kind, message, request_id) = (FailureKind::Refused, "no".to_owned(), None);
         if self.denied.contains(&self.now) {
             let recovery = Recovery::NewCredentials;
-            return Some(CallFailure { recovery, kind, message, request_id, denied: true });
+            return Some(CallFailure { recovery, kind, message, request_id, signer: Signer::Denied });
         }
         if !self.chance.often(self.weather.refusals) {
             return None;
@@ -176,7 +176,7 @@ impl World {
             recovery = Recovery::BackOff;
             self.refused = true;
         }
-        Some(CallFailure { recovery, kind, message, request_id, denied: false })
+        Some(CallFailure { recovery, kind, message, request_id, signer: Signer::Unproven })
     }
 
     /// Answers what is due.

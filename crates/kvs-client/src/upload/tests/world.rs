@@ -15,7 +15,7 @@ use super::super::report::{FailureKind, Report};
 use super::super::session::{Action, LinkId, Opened, Opening, Pull};
 use super::super::settings::Settings;
 use super::super::{Frame, PushError};
-use crate::report::CallFailure;
+use crate::report::{CallFailure, Signer};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const START: i64 = 1_790_000_000_000;
@@ -346,7 +346,7 @@ impl World {
                     kind: FailureKind::Refused,
                     message: format!("{recovery:?}"),
                     request_id: None,
-                    denied: false,
+                    signer: Signer::Unproven,
                 };
                 self.core.session.refused(opening.link, failure, self.now);
                 continue;
