@@ -16,9 +16,12 @@ use gungraun::prelude::*;
 use gungraun::{Callgrind, EventKind};
 use kvs_media::fragment::{Arrival, Cutter, Interleaver, Pace, Rules, Timing, TrackRule};
 use kvs_media::mkv::Delivery;
+use kvs_media::mp4::{Clip, Segment};
+use kvs_media::time::TimecodeScale;
 use kvs_media::time::{Monotonic, RunningTime, Utc};
+use kvs_media::timing::{Place, Sample};
 use kvs_media::{TrackKind, TrackNumber};
-use media::{SIZE, TRACK, read, stream, write};
+use media::{SIZE, Shown, Stored, TRACK, read, stored, stored_pair, stream, write};
 
 const FRAMES: i64 = 1_000;
 
@@ -81,8 +84,35 @@ fn interleave_and_cut(frames: i64) -> u64 {
     black_box(cutter.counts().frames)
 }
 
+// A segment's head: when each frame is decoded, and its row.
+#[library_benchmark(setup = stored)]
+#[bench::pictures_in_order(args = (Shown::InOrder), config = limit(170))]
+#[bench::pictures_reordered(args = (Shown::Reordered), config = limit(270))]
+#[bench::sound(args = (Shown::Sound), config = limit(200))]
+fn segment_head(stored: Stored) -> usize {
+    let segment = Segment::new(&stored.track, stored.place, stored.samples.iter().copied()).unwrap();
+    black_box(segment.head(1)).len()
+}
+
+// A progressive file's head, of as many frames of sound as of pictures by turns, in fragments of 60.
+#[library_benchmark(setup = stored_pair)]
+#[bench::two_tracks(args = (Shown::Reordered), config = limit(960))]
+fn clip_head([pictures, sound]: [Stored; 2]) -> u64 {
+    let mut clip = Clip::new(&[&pictures.track, &sound.track]).unwrap();
+    let pairs = pictures.samples.chunks(30).zip(sound.samples.chunks(30)).take(33);
+    for (fragment, (pictures, sound)) in pairs.enumerate() {
+        let start = Duration::from_millis(fragment as u64 * 1_000);
+        let by_turns = pictures.iter().zip(sound).flat_map(|(picture, sound)| [(0, *picture), (1, *sound)]);
+        let earlier =
+            |(track, sample): (usize, Sample)| (track, Sample { time: sample.time % 1_000, ..sample });
+        clip.push(Place { start, scale: TimecodeScale::MILLISECOND, next: None }, by_turns.map(earlier))
+            .unwrap();
+    }
+    black_box(clip.finish().unwrap()).len()
+}
+
 library_benchmark_group!(
     name = frames,
-    benchmarks = [read_whole, read_parts, write_heads, interleave_and_cut]
+    benchmarks = [read_whole, read_parts, write_heads, interleave_and_cut, segment_head, clip_head]
 );
 main!(library_benchmark_groups = frames);

@@ -156,15 +156,20 @@ impl Ticks {
     }
 
     /// The unit nearest to a tick.
+    #[inline]
     fn units(self, ticks: i32) -> i64 {
         match self {
+            // Both are of 32 bits.
             Self::Whole(units) => i64::from(ticks).saturating_mul(units),
-            Self::Billionths(each) => {
-                let nanos = i128::from(NANOS);
-                let units = (i128::from(ticks).saturating_mul(each) + nanos / 2).div_euclid(nanos);
-                i64::try_from(units).unwrap_or(if ticks < 0 { i64::MIN } else { i64::MAX })
-            }
+            Self::Billionths(each) => Self::nearest(ticks, each),
         }
+    }
+
+    #[cold]
+    fn nearest(ticks: i32, each: i128) -> i64 {
+        let nanos = i128::from(NANOS);
+        let units = (i128::from(ticks).saturating_mul(each) + nanos / 2).div_euclid(nanos);
+        i64::try_from(units).unwrap_or(if ticks < 0 { i64::MIN } else { i64::MAX })
     }
 }
 
@@ -382,6 +387,11 @@ impl Run {
         self.samples.clear();
         self.order.clear();
         self.bytes = 0;
+        let samples = samples.into_iter();
+        // Of a filter only the most is known; what is beyond this grows.
+        let expected = samples.size_hint().1.unwrap_or_default().min(1 << 12);
+        self.samples.reserve(expected);
+        self.order.reserve(expected);
         for Sample { time, size, key } in samples {
             let told = base.saturating_add(ticks.units(time)).clamp(-LATEST, LATEST);
             let shown = match clock.grid {

@@ -2,10 +2,14 @@
 #![allow(dead_code)]
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use bytes::Bytes;
+use kvs_media::codec::aac::AudioSpecificConfig;
 use kvs_media::mkv::{Block, Delivery, Event, Info, Limits, Reader, Writer};
-use kvs_media::time::Timecode;
+use kvs_media::mp4::Mp4Track;
+use kvs_media::time::{Timecode, TimecodeScale};
+use kvs_media::timing::{Place, Sample};
 use kvs_media::{Track, TrackKind, TrackNumber};
 
 pub(crate) const TRACK: TrackNumber = TrackNumber(1);
@@ -55,4 +59,50 @@ pub(crate) fn write(frames: i64) -> usize {
         length += black_box(writer.frame(Block::new(TRACK, timecode), SIZE).unwrap()).len();
     }
     length
+}
+
+/// The order in which stored frames are shown.
+#[derive(Clone, Copy)]
+pub(crate) enum Shown {
+    InOrder,
+    Reordered,
+    Sound,
+}
+
+/// A thousand frames of one track in a fragment.
+pub(crate) struct Stored {
+    pub(crate) track: Mp4Track,
+    pub(crate) place: Place,
+    pub(crate) samples: Vec<Sample>,
+}
+
+pub(crate) fn stored(shown: Shown) -> Stored {
+    let scale = TimecodeScale::MILLISECOND;
+    let track = if matches!(shown, Shown::Sound) {
+        let mut track = Track::new(TrackNumber(2), TrackKind::Audio, "A_AAC");
+        track.codec_private = AudioSpecificConfig::lc(44_100, 2).unwrap().write().unwrap();
+        track
+    } else {
+        let mut track = Track::new(TRACK, TrackKind::Video, "V_MPEG4/ISO/AVC");
+        track.codec_private = Bytes::from_static(include_bytes!("../../tests/data/codec/h264-high.avcC"));
+        track
+    };
+    let time = |index: i32| match shown {
+        Shown::InOrder => index * 1_000 / 30,
+        // A picture, the one that three more refer to, and those three.
+        Shown::Reordered => (index / 4 * 4 + [0, 4, 2, 1][index.unsigned_abs() as usize % 4]) * 1_000 / 30,
+        Shown::Sound => (index * 1_024_000) / 44_100,
+    };
+    let samples =
+        (0..1_000).map(|index| Sample { time: time(index), size: 8_192, key: index % 60 == 0 }).collect();
+    let place = Place {
+        start: Duration::from_secs(1_795_145_031),
+        scale,
+        next: Some(Duration::from_secs(1_795_145_065)),
+    };
+    Stored { track: Mp4Track::new(&track, scale).unwrap(), place, samples }
+}
+
+pub(crate) fn stored_pair(shown: Shown) -> [Stored; 2] {
+    [stored(shown), stored(Shown::Sound)]
 }
