@@ -332,6 +332,16 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_has_as_many_samples_as_its_object_type() {
+        let lc = AudioSpecificConfig::lc(48_000, 2).unwrap();
+        let short = AudioSpecificConfig { short_frames: true, ..lc };
+        let low_delay = |config| AudioSpecificConfig { object_type: LOW_DELAY, ..config };
+        let found = [lc, short, low_delay(lc), low_delay(short)].map(|config| config.frame_samples());
+        assert_eq!(found, [1024, 960, 512, 480]);
+        assert_eq!(low_delay(short).frame_duration(), Duration::from_millis(10));
+    }
+
+    #[test]
     fn a_signal_that_there_is_no_sbr_is_no_sbr() {
         // As ffmpeg's encoder writes it.
         let config = AudioSpecificConfig::parse(&[0x11, 0x90, 0x56, 0xe5, 0x00]).unwrap();

@@ -9,8 +9,8 @@ use super::init::{check_ids, put_mdia, put_mvhd, put_tkhd};
 use super::{Mp4Error, Mp4Track};
 use crate::timing::{Place, Run, Sample, Stride, Timed, TooFarApart};
 
-/// So many samples have tables of less than 2^32 bytes.
-const MOST_SAMPLES: usize = 1 << 26;
+/// A day of pictures and sound; their tables have less than 2^32 bytes.
+const MOST_SAMPLES: usize = 1 << 24;
 
 /// Gathers a progressive file: fragment after fragment, of which the payload goes into mdat as it is stored.
 ///

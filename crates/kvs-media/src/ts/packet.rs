@@ -18,7 +18,7 @@ pub(super) struct Channel {
 /// What is said before the first byte of a PES packet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Opening {
-    /// The decoder's clock, 90 kHz.
+    /// The decoder's clock: 33 bits at 90 kHz.
     pub(super) pcr: Option<u64>,
     /// Decoding can begin here.
     pub(super) random_access: bool,
@@ -116,7 +116,7 @@ fn put_adaptation(out: &mut Vec<u8>, len: usize, opening: Opening) {
     let mut stuffing = rest;
     if let Some(pcr) = opening.pcr {
         // 33 bits at 90 kHz, six reserved ones, nine at 27 MHz that are 0.
-        let field = (pcr & ((1 << 33) - 1)) << 15 | 0x7e00;
+        let field = pcr << 15 | 0x7e00;
         out.put_slice(field.to_be_bytes().last_chunk::<6>().unwrap_or(&[0; 6]));
         stuffing = rest.saturating_sub(6);
     }

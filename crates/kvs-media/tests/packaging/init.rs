@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use kvs_media::codec::wave::WaveFormat;
 use kvs_media::codec::{Codec, CodecError, FrameRate, Sound};
+use kvs_media::mkv::Event;
 use kvs_media::mp4::{Mp4Error, Mp4Track, init};
 use kvs_media::time::TimecodeScale;
 use kvs_media::{Track, TrackKind, TrackNumber, VideoShape};
@@ -10,7 +11,7 @@ use mp4_atom::{Any, Codec as Entry, Ftyp, Moov, Trak};
 use proptest::prelude::*;
 
 use crate::parsed::{boxes, moov};
-use crate::samples::folder;
+use crate::samples::{events, folder};
 use crate::stored::{Stored, aac, video};
 
 const MS: TimecodeScale = TimecodeScale::MILLISECOND;
@@ -143,21 +144,24 @@ fn g711_has_the_entries_of_quicktime() {
 
 #[test]
 fn pictures_with_oblong_pixels_are_shown_wider() {
-    // The samples of an encoder are told to have pixels of 4:3 by their VUI, where there is one.
-    let told = |track: &Track| kvs_media::codec::describe(track).unwrap().picture.unwrap().pixel_aspect;
-    let found = std::fs::read_dir(folder().join("codec")).unwrap().map(|entry| entry.unwrap().path());
-    let records = found.filter(|path| path.extension().is_some_and(|extension| extension == "avcC"));
-    let mut seen = 0;
-    for path in records {
-        let mut track = video();
-        track.codec_private = std::fs::read(path).unwrap().into();
-        let bytes = init(&[&mp4(&track)]).unwrap();
-        let Entry::Avc1(entry) = entry(&moov(&bytes).trak[0]).clone() else { panic!() };
-        let pasp = entry.pasp.map(|pasp| (pasp.h_spacing, pasp.v_spacing));
-        assert_eq!(pasp, told(&track));
-        seen += 1;
-    }
-    assert!(seen > 2);
+    // ffmpeg writes the shape into the parameter sets.
+    let path = folder().join("x264-closed-gop.mkv");
+    let shape = "h264_metadata=sample_aspect_ratio=4/3";
+    let arguments =
+        ["-v", "error", "-i", path.to_str().unwrap(), "-c", "copy", "-bsf:v", shape, "-f", "matroska", "-"];
+    let output = std::process::Command::new("ffmpeg").args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let events = events(output.stdout.into());
+    let Some(Event::Document(header)) = events.first() else { panic!() };
+    let bytes = init(&[&mp4(&header.tracks[0])]).unwrap();
+    let trak = &moov(&bytes).trak[0];
+    let Entry::Avc1(entry) = entry(trak) else { panic!() };
+    let pasp = entry.pasp.as_ref().unwrap();
+    assert_eq!((pasp.h_spacing, pasp.v_spacing), (4, 3));
+    assert_eq!((entry.visual.width, entry.visual.height), (160, 120));
+    // 213 1/3 columns, in 65536ths.
+    assert_eq!((trak.tkhd.width.integer(), trak.tkhd.width.decimal()), (213, 0x5555));
+    assert_eq!(trak.tkhd.height.integer(), 120);
 }
 
 #[test]

@@ -160,6 +160,7 @@ fn ticks_of_any_length_do_not_drift() {
             (nanos * 12_345) as i64 * i64::from(timescale) / 1_000_000_000
         );
     }
+    assert_eq!(Timescale::MPEG.units(Duration::from_nanos(16_666_666)), 1_500, "the nearest");
     // Where that cannot be, a microsecond is the error, whatever the time.
     let odd = TimecodeScale::from_nanos(333_333).unwrap();
     let clock = TrackClock::of(&video(), odd).unwrap();

@@ -318,6 +318,40 @@ fn frames_that_are_broken_are_named_and_the_rest_goes_on() {
 }
 
 #[test]
+fn sound_behind_a_gap_has_a_time_of_its_own() {
+    let sound = aac(48_000, 2);
+    let program = Program::new(&[&sound], MS).unwrap();
+    let place = Place { start: Duration::from_secs(1), scale: MS, next: None };
+    // Two frames, one that is 10 ms late, and another.
+    let times = [0, 21, 52, 74];
+    let samples = times.map(|time| (0, Sample { time, size: 3, key: true }));
+    let mut segment = program.segment(place, samples).unwrap();
+    let mut out = Vec::new();
+    for _ in times {
+        segment.write(&[1, 2, 3], &mut out).unwrap();
+    }
+    segment.finish(&mut out);
+    let found: Vec<_> = streams(&out)[&0x101].iter().map(|pes| (pes.shown, pes.payload.len())).collect();
+    assert_eq!(found, [(ORIGIN + 90_000, 20), (ORIGIN + 90_000 + 52 * 90, 20)]);
+}
+
+#[test]
+fn times_wrap_after_33_bits() {
+    let sound = aac(48_000, 2);
+    let program = Program::new(&[&sound], MS).unwrap();
+    // Within the first millisecond after 2^33 units.
+    let start = Duration::from_millis(((1 << 33) - 900_000) / 90 + 1);
+    let place = Place { start, scale: MS, next: None };
+    let mut segment = program.segment(place, [(0, Sample { time: 0, size: 3, key: true })]).unwrap();
+    let mut out = Vec::new();
+    segment.write(&[1, 2, 3], &mut out).unwrap();
+    segment.finish(&mut out);
+    let pes = &streams(&out)[&0x101][0];
+    assert!(pes.shown < 90, "{pes:?}");
+    assert_eq!(pes.pcr, Some(pes.shown - 63_000 + (1 << 33)));
+}
+
+#[test]
 fn what_has_no_form_is_refused_with_its_reason() {
     let unsupported = |codec_id: &str, number| TsError::Unsupported {
         track: TrackNumber(number),
