@@ -37,7 +37,8 @@ pub struct Sample {
 /// Where a fragment lies on the time line of what is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The fragment's own time, from which its samples count.
+    /// The fragment's own time, from which its samples count. Nothing is decoded before zero: a time line of segments
+    /// begins seconds later, or at the epoch, so that its first pictures have room for their lead.
     pub start: Duration,
     /// How long their ticks are.
     pub scale: TimecodeScale,

@@ -250,3 +250,56 @@ fn gstreamer_shows_the_frames_of_segments_at_their_times() {
         );
     }
 }
+
+/// A playlist of the segments of one track, and those, in a folder.
+fn playlist(folder: &Path, name: &str, stored: &Stored, index: usize) {
+    let track = &stored.mp4_tracks()[index];
+    std::fs::write(folder.join(format!("{name}.mp4")), init(&[track]).unwrap()).unwrap();
+    let mut lines =
+        format!("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:3\n#EXT-X-MAP:URI=\"{name}.mp4\"\n");
+    for fragment in 0..stored.fragments.len() {
+        let segment =
+            Segment::new(track, stored.place(fragment, index), stored.samples(fragment, index)).unwrap();
+        let bytes = [&segment.head(1)[..], &stored.payload(fragment, index)].concat();
+        std::fs::write(folder.join(format!("{name}-{fragment}.m4s")), bytes).unwrap();
+        lines.push_str(&format!("#EXTINF:{:.3},\n{name}-{fragment}.m4s\n", segment.duration().as_secs_f64()));
+    }
+    lines.push_str("#EXT-X-ENDLIST\n");
+    std::fs::write(folder.join(format!("{name}.m3u8")), lines).unwrap();
+}
+
+#[test]
+fn ffmpeg_plays_two_playlists_as_far_apart_as_their_tracks_were() {
+    for name in ["x264-closed-gop", "ffmpeg-short-clusters"] {
+        let folder = tempfile::tempdir().unwrap();
+        // The time line of a session begins at the epoch.
+        let stored = Stored::sample(name).later(1_795_145_031);
+        playlist(folder.path(), "video", &stored, 0);
+        playlist(folder.path(), "audio", &stored, 1);
+        let codecs =
+            stored.mp4_tracks().iter().map(|track| track.rfc6381().to_owned()).collect::<Vec<_>>().join(",");
+        let main = format!(
+            "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"audio\",DEFAULT=YES,URI=\"audio.m3u8\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=100000,CODECS=\"{codecs}\",AUDIO=\"audio\"\nvideo.m3u8\n"
+        );
+        let path = folder.path().join("main.m3u8");
+        std::fs::write(&path, main).unwrap();
+        let arguments = ["-v", "warning", "-show_packets", "-show_data_hash", "adler32", "-of", "json"];
+        let said = output("ffprobe", &[&arguments[..], &[path.to_str().unwrap()]].concat());
+        let found: Value = serde_json::from_str(&said).unwrap();
+        let found = found["packets"].as_array().unwrap();
+        let times = |kind: &str| {
+            let of_kind = found.iter().filter(|packet| packet["codec_type"] == kind);
+            let mut times: Vec<f64> =
+                of_kind.map(|p| p["pts_time"].as_str().unwrap().parse().unwrap()).collect();
+            times.sort_by(f64::total_cmp);
+            times
+        };
+        let (video, audio) = (times("video"), times("audio"));
+        assert_eq!((video.len(), audio.len()), (stored.shown(0).len(), stored.shown(1).len()), "{name}");
+        let apart = (stored.shown(0)[0] - stored.shown(1)[0]) as f64 / 1e9;
+        assert!((video[0] - audio[0] - apart).abs() < 0.0011, "{name}: {} {} {apart}", video[0], audio[0]);
+        let span = (stored.shown(0).last().unwrap() - stored.shown(0)[0]) as f64 / 1e9;
+        assert!((video.last().unwrap() - video[0] - span).abs() < 0.0011, "{name}");
+    }
+}
