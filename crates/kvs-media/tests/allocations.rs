@@ -6,7 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use kvs_media::fragment::{Arrival, Cutter, Interleaver, Pace, Rules, Timing, TrackRule};
 use kvs_media::mkv::{Block, Delivery, Event, Info, Limits, Reader, Writer};
-use kvs_media::time::{Monotonic, RunningTime, Timecode, Utc};
+use kvs_media::mp4::{Mp4Track, Segment};
+use kvs_media::time::{Monotonic, RunningTime, Timecode, TimecodeScale, Utc};
+use kvs_media::timing::{Place, Sample};
+use kvs_media::ts::Program;
 use kvs_media::{Track, TrackKind, TrackNumber};
 
 const TRACK: TrackNumber = TrackNumber(1);
@@ -146,4 +149,47 @@ fn interleaving_and_cutting_a_frame_allocates_nothing() {
     run(0, 100);
     let cost = allocation_counter::measure(|| run(100, FRAMES));
     assert_eq!(cost.count_total, 0);
+}
+
+/// A track of H.264, and where a fragment of it is that another follows.
+fn stored() -> (Track, Place) {
+    let mut track = Track::new(TRACK, TrackKind::Video, "V_MPEG4/ISO/AVC");
+    track.codec_private = Bytes::from_static(include_bytes!("data/codec/h264-high.avcC"));
+    let next = Some(Duration::from_secs(140));
+    (track, Place { start: Duration::from_secs(100), scale: TimecodeScale::MILLISECOND, next })
+}
+
+#[test]
+fn the_head_of_a_segment_takes_three_allocations_however_many_frames_it_has() {
+    let (track, place) = stored();
+    let track = Mp4Track::new(&track, TimecodeScale::MILLISECOND).unwrap();
+    for count in [10, 1_000] {
+        // Reordered: each pair is shown the other way round.
+        let samples = (0..count).map(|index| Sample { time: (index ^ 1) * 33, size: 8_192, key: index == 0 });
+        let cost = allocation_counter::measure(|| {
+            let segment = Segment::new(&track, place, samples.clone()).unwrap();
+            assert!(segment.head(1).len() < 200 + 16 * usize::try_from(count).unwrap());
+        });
+        // When frames are shown and decoded, the order of that, and the head.
+        assert_eq!(cost.count_total, 3, "{cost:?}");
+    }
+}
+
+#[test]
+fn a_picture_becomes_transport_packets_without_an_allocation() {
+    let (track, place) = stored();
+    let program = Program::new(&[&track], TimecodeScale::MILLISECOND).unwrap();
+    let samples = (0..100).map(|index| (0, Sample { time: index * 33, size: 8_196, key: index % 10 == 0 }));
+    let mut segment = program.segment(place, samples).unwrap();
+    let mut picture = vec![0x41; 8_196];
+    picture[..4].copy_from_slice(&8_192_u32.to_be_bytes());
+    let mut out = Vec::with_capacity(100 * 10_000);
+    let cost = allocation_counter::measure(|| {
+        for _ in 0..100 {
+            segment.write(&picture, &mut out).unwrap();
+        }
+    });
+    assert_eq!(cost.count_total, 0, "{cost:?}");
+    // What packets cost beside the payload.
+    assert!(out.len() < 100 * 8_196 * 105 / 100, "{}", out.len());
 }

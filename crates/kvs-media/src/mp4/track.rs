@@ -12,8 +12,8 @@ use crate::time::TimecodeScale;
 use crate::timing::TrackClock;
 use crate::{Track, TrackKind, TrackNumber, VideoShape};
 
-/// A track of a document, as MP4 describes it.
-#[derive(Clone, Debug)]
+/// A track of a document, as MP4 describes it. One that is equal needs no other init segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mp4Track {
     id: u32,
     codec: Codec,
