@@ -1,13 +1,15 @@
 //! The times of stored frames on the clock of a container.
 //!
 //! Matroska tells when a frame is shown, in ticks of its document; MP4 and MPEG-TS also say when it is decoded. The rule
-//! here needs nothing but one track of one fragment: of its frames in decoding order, the i-th is decoded at the i-th
-//! smallest of their presentation times, less a lead that is the same in all fragments. So the decoding times of fragments
-//! follow one another as their presentation times do.
+//! here needs nothing but one track of one fragment: of its frames in decoding order, the i-th is due at the i-th smallest
+//! of their presentation times, and is decoded a lead earlier, so that each is decoded no later than it is shown. Nothing
+//! is ever shown later for it. There are two ways of taking the lead:
 //!
-//! The lead is what makes a frame decoded no later than it is shown: how many pictures the encoder reorders, times how
-//! long one lasts, by the parameter sets. Where these say nothing, or too little, it is what the fragment needs, in steps
-//! that are coarse enough to be the same in the next. Nothing is ever shown later for it.
+//! - [`Run::within`]: the least that the fragment needs, and nothing before the first frame is shown. A fragment begins
+//!   and ends with what is shown of it, as players of segments of MP4 reckon; its first pictures are decoded at once.
+//! - [`Run::with_lead`]: the same in all fragments, so that decoding times never bunch, as a clock of MPEG wants. It is
+//!   how many pictures the encoder reorders, times how long one lasts, by the parameter sets. Where these say nothing, or
+//!   too little, it is what the fragment needs, in steps that are coarse enough to be the same in the next.
 //!
 //! # Sound
 //!
@@ -37,8 +39,7 @@ pub struct Sample {
 /// Where a fragment lies on the time line of what is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The fragment's own time, from which its samples count. Nothing is decoded before zero: a time line of segments
-    /// begins seconds later, or at the epoch, so that its first pictures have room for their lead.
+    /// The fragment's own time, from which its samples count.
     pub start: Duration,
     /// How long their ticks are.
     pub scale: TimecodeScale,
@@ -341,6 +342,19 @@ impl Timed {
     }
 }
 
+/// What decoding times lie within.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// How much earlier than it is due a sample is decoded.
+    pub(crate) lead: i64,
+    /// Nothing is decoded before this.
+    pub(crate) floor: i64,
+    /// What would be decoded at the floor is spread over so many units, one each.
+    pub(crate) spread: i64,
+    /// The last sample lasts until this.
+    pub(crate) end: i64,
+}
+
 /// The samples of one track in one fragment, in decoding order, on the track's clock.
 ///
 /// No decoding time is negative, and none is before the one of the sample before it. What would be decoded before the
@@ -356,11 +370,11 @@ pub struct Run {
 }
 
 impl Run {
-    /// Lays the samples of a track, in decoding order, on its clock.
+    /// Lays the samples of a track, in decoding order, on its clock: each is decoded when its rank is due, less the lead.
     ///
     /// # Errors
     /// When two samples are further apart than 32 bits can tell: hours.
-    pub fn new(
+    pub fn with_lead(
         clock: &TrackClock,
         place: Place,
         samples: impl IntoIterator<Item = Sample>,
@@ -368,7 +382,26 @@ impl Run {
         let mut run = Self::default();
         run.show(clock, place, &mut Stride::default(), samples);
         let lead = run.lead(clock);
-        run.decode(clock, lead, 0)?;
+        let bounds = Bounds { lead, floor: 0, spread: 0, end: run.end.saturating_sub(lead) };
+        run.decode(clock, bounds)?;
+        Ok(run)
+    }
+
+    /// Lays the samples of a track, in decoding order, on its clock: nothing is decoded before the first is shown, and
+    /// the last lasts until the end.
+    ///
+    /// # Errors
+    /// When two samples are further apart than 32 bits can tell: hours.
+    pub fn within(
+        clock: &TrackClock,
+        place: Place,
+        samples: impl IntoIterator<Item = Sample>,
+    ) -> Result<Self, TooFarApart> {
+        let mut run = Self::default();
+        run.show(clock, place, &mut Stride::default(), samples);
+        let (floor, end) = (run.start().max(0), run.end);
+        let bounds = Bounds { lead: run.needed(clock), floor, spread: run.spread(), end };
+        run.decode(clock, bounds)?;
         Ok(run)
     }
 
@@ -410,15 +443,21 @@ impl Run {
         self.end = self.end_of_last(clock, place).unwrap_or(base);
     }
 
-    /// The lead with which every sample is decoded no later than it is shown. Before [`Self::decode`].
+    /// The least lead with which every sample is decoded no later than it is shown. Before [`Self::decode`].
+    fn needed(&self, clock: &TrackClock) -> i64 {
+        if !clock.reorders {
+            return 0;
+        }
+        let late = |(due, sample): (&i64, &Timed)| due.saturating_sub(sample.decode);
+        self.order.iter().zip(&self.samples).map(late).max().unwrap_or_default()
+    }
+
+    /// The lead that is the same in all fragments. Before [`Self::decode`].
     fn lead(&self, clock: &TrackClock) -> i64 {
-        let told = clock.timescale.units(clock.lead);
         if !clock.reorders || self.samples.is_empty() {
             return 0;
         }
-        let late =
-            self.order.iter().zip(&self.samples).map(|(decode, sample)| decode.saturating_sub(sample.decode));
-        let needed = late.max().unwrap_or_default();
+        let (told, needed) = (clock.timescale.units(clock.lead), self.needed(clock));
         if needed <= told {
             return told;
         }
@@ -426,16 +465,28 @@ impl Run {
         needed.unsigned_abs().next_multiple_of(step.unsigned_abs()).try_into().unwrap_or(LATEST)
     }
 
-    /// When samples are decoded that [`Self::show`] has laid: nothing before `floor`.
-    pub(crate) fn decode(&mut self, clock: &TrackClock, lead: i64, floor: i64) -> Result<(), TooFarApart> {
+    /// How many units behind the first frame others can be decoded that are due with it or before, one after another:
+    /// until the second is shown. None where the first to be decoded is not the first to be shown. Before
+    /// [`Self::decode`].
+    fn spread(&self) -> i64 {
+        match (&self.order[..], self.samples.first()) {
+            ([first, second, ..], Some(sample)) if sample.decode == *first => second.saturating_sub(*first),
+            _ => 0,
+        }
+    }
+
+    /// When samples are decoded that [`Self::show`] has laid.
+    pub(crate) fn decode(&mut self, clock: &TrackClock, bounds: Bounds) -> Result<(), TooFarApart> {
+        let Bounds { lead, floor, spread, end } = bounds;
         let timescale = clock.timescale.get();
         let apart = |units: i64| TooFarApart { units: units.unsigned_abs(), timescale };
-        let at = |shown: i64| shown.saturating_sub(lead).max(floor);
-        let mut order = self.order.iter().copied();
-        let mut decode = at(order.next().unwrap_or(self.end));
+        let behind = |rank: i64| floor.saturating_add(spread.min(rank));
+        let mut due =
+            (0_i64..).zip(&self.order).map(|(rank, due)| due.saturating_sub(lead).max(behind(rank)));
+        let mut decode = due.next().unwrap_or(end).max(floor);
         self.first_decoded = decode;
         for sample in &mut self.samples {
-            let next = at(order.next().unwrap_or(self.end));
+            let next = due.next().unwrap_or(end).max(decode);
             let (shown, lasts) = (sample.decode, next.saturating_sub(decode));
             sample.decode = decode;
             sample.duration = u32::try_from(lasts).map_err(|_| apart(lasts))?;

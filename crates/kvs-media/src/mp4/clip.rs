@@ -7,7 +7,7 @@ use super::boxes::{
 };
 use super::init::{check_ids, put_mdia, put_mvhd, put_tkhd};
 use super::{Mp4Error, Mp4Track};
-use crate::timing::{Place, Run, Sample, Stride, Timed, TooFarApart};
+use crate::timing::{Bounds, Place, Run, Sample, Stride, Timed, TooFarApart};
 
 /// A day of pictures and sound; their tables have less than 2^32 bytes.
 const MOST_SAMPLES: usize = 1 << 24;
@@ -96,7 +96,8 @@ impl<'a> Clip<'a> {
             let samples = self.stored.iter().filter_map(of_track);
             let clock = tables.track.clock();
             self.run.show(clock, place, &mut tables.stride, samples);
-            self.run.decode(clock, 0, tables.floor())?;
+            let bounds = Bounds { lead: 0, floor: tables.floor(), spread: 0, end: self.run.end() };
+            self.run.decode(clock, bounds)?;
             tables.append(&self.run)?;
         }
         for (index, sample) in &self.stored {

@@ -55,7 +55,7 @@ impl<'a> Segment<'a> {
         place: Place,
         samples: impl IntoIterator<Item = Sample>,
     ) -> Result<Self, Mp4Error> {
-        let run = Run::new(track.clock(), place, samples)?;
+        let run = Run::within(track.clock(), place, samples)?;
         let samples = run.samples().len();
         // The offset of the payload is signed.
         i32::try_from(track.head_len(samples, u64::MAX)).map_err(|_| Mp4Error::TooManySamples { samples })?;

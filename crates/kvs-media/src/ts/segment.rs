@@ -150,7 +150,7 @@ impl Program {
         }
         let lanes = self.streams.iter().enumerate().map(|(index, stream)| {
             let of_track = |(of, sample): &(usize, Sample)| (*of == index).then_some(*sample);
-            let run = Run::new(&stream.clock, place, samples.iter().filter_map(of_track))?;
+            let run = Run::with_lead(&stream.clock, place, samples.iter().filter_map(of_track))?;
             Ok(Lane {
                 stream,
                 run,

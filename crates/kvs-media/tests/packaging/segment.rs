@@ -31,17 +31,19 @@ fn a_segment_is_styp_moof_and_mdat() {
     assert_eq!(moof(&bytes).1.mfhd.sequence_number, 77);
     assert_eq!(segment.duration(), Duration::from_millis(120));
     let payload = u64::try_from(bytes.len() - 30).unwrap();
-    // Two pictures of 40 ms and a tick: what the parameter sets say that is reordered.
-    let row = |rank: i64, shown, offset, key| Found {
-        decode: rank - 81 * 90,
-        shown,
-        duration: 3_600,
+    let row = |decode: i64, shown: i64, duration: u32, offset, key| Found {
+        decode,
+        shown: shown * 90,
+        duration,
         offset: payload + offset,
         size: 10,
         key,
     };
-    let expected =
-        [row(810_000, 810_000, 0, true), row(813_600, 817_200, 10, false), row(817_200, 813_600, 20, false)];
+    let expected = [
+        row(810_000, 9_000, 1, 0, true),
+        row(810_001, 9_080, 3_599, 10, false),
+        row(813_600, 9_040, 7_200, 20, false),
+    ];
     assert_eq!(samples_of_segment(&bytes), expected);
 }
 

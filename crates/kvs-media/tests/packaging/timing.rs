@@ -22,7 +22,7 @@ fn samples(times: &[i32]) -> Vec<Sample> {
 }
 
 fn pictures(start: u64, next: Option<u64>, times: &[i32]) -> Run {
-    Run::new(&TrackClock::of(&video(), MS).unwrap(), place(start, next), samples(times)).unwrap()
+    Run::with_lead(&TrackClock::of(&video(), MS).unwrap(), place(start, next), samples(times)).unwrap()
 }
 
 fn rows(run: &Run) -> Vec<(i64, i32, u32)> {
@@ -54,6 +54,27 @@ fn a_fragment_of_an_open_group_begins_with_what_is_shown_first() {
 }
 
 #[test]
+fn a_segment_begins_and_ends_with_what_is_shown_of_it() {
+    let within = |start, next, times: &[i32]| {
+        Run::within(&TrackClock::of(&video(), MS).unwrap(), place(start, Some(next)), samples(times)).unwrap()
+    };
+    let run = within(1_000, 1_120, &[0, 40, 80]);
+    assert_eq!(rows(&run), [(1_000, 0, 40), (1_040, 0, 40), (1_080, 0, 40)]);
+    // The key frame and what follows it are due at once: a unit apart.
+    let run = within(1_000, 1_160, &[0, 120, 40, 80]);
+    let found: Vec<_> = run.samples().iter().map(|s| (s.decode, s.shown() / 90, s.duration)).collect();
+    let expected =
+        [(90_000, 1_000, 1), (90_001, 1_120, 3_599), (93_600, 1_040, 3_600), (97_200, 1_080, 7_200)];
+    assert_eq!(found, expected);
+    // An open group begins with its leading pictures.
+    let run = within(1_000, 1_080, &[0, -80, -40, 40]);
+    assert_eq!(rows(&run), [(920, 80, 0), (920, 0, 40), (960, 0, 40), (1_000, 40, 80)]);
+    assert_eq!((run.first_decoded(), run.start(), run.end()), (920 * 90, 920 * 90, 1_080 * 90));
+    let run = within(0, 80, &[0, -80, -40, 40]);
+    assert_eq!(rows(&run), [(0, 0, 0), (0, -80, 0), (0, -40, 0), (0, 40, 80)]);
+}
+
+#[test]
 fn what_the_parameter_sets_do_not_tell_the_frames_do() {
     let clock = |private: &str| {
         let mut track = video();
@@ -61,7 +82,7 @@ fn what_the_parameter_sets_do_not_tell_the_frames_do() {
         TrackClock::of(&track, MS).unwrap()
     };
     let lead = |private, times: &[i32]| {
-        let run = Run::new(&clock(private), place(1_000, None), samples(times)).unwrap();
+        let run = Run::with_lead(&clock(private), place(1_000, None), samples(times)).unwrap();
         (run.start() - run.first_decoded()) / 90
     };
     // Baseline cannot reorder; if it does all the same, in steps.
@@ -85,7 +106,8 @@ fn the_last_frame_lasts_until_the_next_fragment_or_as_long_as_others() {
     assert_eq!(last(None, &[0, 33, 67, 2_000]), 34);
     // By the parameter sets, else a guess.
     let alone = |track: &Track, times| {
-        let run = Run::new(&TrackClock::of(track, MS).unwrap(), place(5_000, None), samples(times)).unwrap();
+        let run =
+            Run::with_lead(&TrackClock::of(track, MS).unwrap(), place(5_000, None), samples(times)).unwrap();
         rows(&run).last().unwrap().2
     };
     let mut track = Stored::sample("x264-closed-gop").tracks[0].clone();
@@ -111,7 +133,7 @@ fn sound_lies_on_the_grid_of_its_frames_from_the_true_beginning_on() {
         let times: Vec<i32> = (0..200).map(|index| (exact(index) * 1000.0) as i32).collect();
         let clock = TrackClock::of(&aac(rate, 2), MS).unwrap();
         let next = Some(3_007 + (exact(200) * 1000.0) as u64);
-        let run = Run::new(&clock, place(3_007, next), samples(&times)).unwrap();
+        let run = Run::with_lead(&clock, place(3_007, next), samples(&times)).unwrap();
         let timescale = clock.timescale().get();
         assert_eq!((timescale % rate, timescale % 1_000), (0, 0));
         assert_eq!(run.start(), i64::from(timescale) / 1_000 * 3_007, "the beginning is as it was");
@@ -121,7 +143,7 @@ fn sound_lies_on_the_grid_of_its_frames_from_the_true_beginning_on() {
         // The next fragment's time is cut off to a millisecond as well.
         assert!(last.duration.abs_diff(lasts) <= timescale / 1_000);
         // Without a next one, exactly.
-        let run = Run::new(&clock, place(3_007, None), samples(&times)).unwrap();
+        let run = Run::with_lead(&clock, place(3_007, None), samples(&times)).unwrap();
         assert!(run.samples().iter().all(|sample| sample.duration == lasts));
     }
 }
@@ -129,7 +151,7 @@ fn sound_lies_on_the_grid_of_its_frames_from_the_true_beginning_on() {
 #[test]
 fn a_gap_in_sound_stays_a_gap() {
     let clock = TrackClock::of(&aac(48_000, 2), MS).unwrap();
-    let run = Run::new(&clock, place(0, None), samples(&[0, 21, 42, 500, 521, 542])).unwrap();
+    let run = Run::with_lead(&clock, place(0, None), samples(&[0, 21, 42, 500, 521, 542])).unwrap();
     let decode: Vec<i64> = run.samples().iter().map(|sample| sample.decode).collect();
     assert_eq!(decode, [0, 1_024, 2_048, 24_000, 25_024, 26_048]);
 }
@@ -137,7 +159,7 @@ fn a_gap_in_sound_stays_a_gap() {
 #[test]
 fn the_frames_of_a_lace_have_a_time_each() {
     let clock = TrackClock::of(&aac(48_000, 2), MS).unwrap();
-    let run = Run::new(&clock, place(0, None), samples(&[0, 0, 0, 64, 64, 64])).unwrap();
+    let run = Run::with_lead(&clock, place(0, None), samples(&[0, 0, 0, 64, 64, 64])).unwrap();
     assert!(run.samples().iter().all(|sample| sample.duration == 1_024), "{run:?}");
 }
 
@@ -165,7 +187,7 @@ fn ticks_of_any_length_do_not_drift() {
     let odd = TimecodeScale::from_nanos(333_333).unwrap();
     let clock = TrackClock::of(&video(), odd).unwrap();
     let place = Place { start: Duration::from_secs(1_795_145_031), scale: odd, next: None };
-    let run = Run::new(&clock, place, samples(&[0, 1_000_000])).unwrap();
+    let run = Run::with_lead(&clock, place, samples(&[0, 1_000_000])).unwrap();
     let (units, span) = (i64::from(clock.timescale().get()), run.samples()[0].duration);
     assert_eq!((units, span), (1_000_000, 333_333_000));
     assert_eq!(run.start(), 1_795_145_031 * units);
@@ -187,13 +209,13 @@ fn what_is_too_far_apart_is_refused_and_not_cut_off() {
     let clock = TrackClock::of(&video(), TimecodeScale::from_nanos(1_000_000_000).unwrap()).unwrap();
     let far =
         Place { start: Duration::ZERO, scale: TimecodeScale::from_nanos(1_000_000_000).unwrap(), next: None };
-    let error = Run::new(&clock, far, samples(&[0, 47_722])).unwrap_err();
+    let error = Run::with_lead(&clock, far, samples(&[0, 47_722])).unwrap_err();
     assert_eq!(
         error.to_string(),
         "frames are 4294980000 units of 1/90000 s apart, which is more than a container can say"
     );
-    assert!(Run::new(&clock, far, samples(&[0, 47_721])).is_ok());
-    assert!(Run::new(&clock, far, samples(&[47_721, 0])).is_err(), "an offset has a sign");
+    assert!(Run::with_lead(&clock, far, samples(&[0, 47_721])).is_ok());
+    assert!(Run::with_lead(&clock, far, samples(&[47_721, 0])).is_err(), "an offset has a sign");
 }
 
 #[test]
@@ -222,6 +244,23 @@ proptest! {
         prop_assert!(run.samples().iter().all(|sample| sample.offset >= 0 || sample.shown() < 0));
         let sum: i64 = run.samples().iter().map(|sample| i64::from(sample.duration)).sum();
         prop_assert_eq!(run.first_decoded() + sum, (run.end() - lead).max(0).max(run.first_decoded()));
+        // Within its own bounds.
+        let place = place(start, next.map(|next| start + next));
+        let run = Run::within(&TrackClock::of(&video(), MS).unwrap(), place, samples(&times)).unwrap();
+        prop_assert!(run.samples().iter().map(kvs_media::timing::Timed::shown).eq(shown));
+        prop_assert!(run.samples().iter().all(|sample| sample.offset >= 0 || sample.shown() < 0));
+        prop_assert_eq!(run.first_decoded(), run.start().max(0));
+        let sum: i64 = run.samples().iter().map(|sample| i64::from(sample.duration)).sum();
+        prop_assert_eq!(run.first_decoded() + sum, run.end().max(run.first_decoded()));
+    }
+
+    #[test]
+    fn every_frame_of_a_closed_group_lasts(times in prop::collection::hash_set(1_i32..30_000, 0..60)) {
+        // In whatever order, behind the key frame.
+        let times: Vec<i32> = std::iter::once(0).chain(times).collect();
+        let run = Run::within(&TrackClock::of(&video(), MS).unwrap(), place(7, None), samples(&times)).unwrap();
+        prop_assert!(run.samples().iter().all(|sample| sample.duration > 0 && sample.offset >= 0), "{run:?}");
+        prop_assert_eq!(run.first_decoded(), 7 * 90);
     }
 
     #[test]
@@ -234,7 +273,8 @@ proptest! {
         let clock = TrackClock::of(&if sound { aac(44_100, 2) } else { video() }, scale).unwrap();
         let samples = frames.iter().map(|(time, size, key)| Sample { time: *time, size: *size, key: *key });
         let _ = first_shown(place.start, scale, samples.clone());
-        if let Ok(run) = Run::new(&clock, place, samples) {
+        let runs = [Run::with_lead(&clock, place, samples.clone()), Run::within(&clock, place, samples)];
+        for run in runs.into_iter().flatten() {
             for pair in run.samples().windows(2) {
                 prop_assert_eq!(pair[0].decode + i64::from(pair[0].duration), pair[1].decode);
             }
