@@ -123,6 +123,7 @@ pub mod headers;
 pub mod limits;
 mod operation;
 pub mod pattern;
+pub mod picture;
 mod refusals;
 mod selector;
 mod stream;
