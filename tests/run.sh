@@ -15,21 +15,21 @@ PACKAGES=(
     "g++                         clippy,fuzz                                    compiles libFuzzer"
     "ffmpeg                      test,clients                                   ffprobe, an independent reader and source"
     "mkvtoolnix                  test                                           mkvinfo and mkvmerge, independent readers"
-    "libgstreamer1.0-dev         clippy,test,doctest,doc,meson                  the plugin is built with it"
-    "libgstreamer-plugins-base1.0-dev clippy,test,doctest,doc,meson             the plugin is built with it"
-    "pkg-config                  clippy,test,doctest,doc,meson                  finds those"
-    "binutils                    test                                           readelf: what the plugin is linked with"
+    "libgstreamer1.0-dev         clippy,test,doctest,doc,meson,clients          the plugin is built with it"
+    "libgstreamer-plugins-base1.0-dev clippy,test,doctest,doc,meson,clients     the plugin is built with it"
+    "pkg-config                  clippy,test,doctest,doc,meson,clients          finds those"
+    "binutils                    test,clients                                   readelf: what programs are linked with"
     "python3-gi                  test                                           an application that is no C program"
     "gir1.2-gstreamer-1.0        test                                           what it sees of GStreamer"
     "gir1.2-gst-plugins-base-1.0 test                                           and of video"
     "python3-numpy               test                                           pictures as arrays, in an example"
     "gstreamer1.0-plugins-base-apps test                                        gst-play-1.0, gst-discoverer-1.0"
     "gstreamer1.0-tools          test,meson                                     gst-launch-1.0, gst-inspect-1.0"
-    "gstreamer1.0-plugins-base   test                                           test sources, Opus"
-    "gstreamer1.0-plugins-good   test                                           Matroska, VP8, VP9, JPEG, A-law, parsers of sound"
+    "gstreamer1.0-plugins-base   test,clients                                   test sources, Opus, the converters of pictures"
+    "gstreamer1.0-plugins-good   test,clients                                   Matroska, VP8, VP9, JPEG, A-law, parsers of sound"
     "gstreamer1.0-plugins-bad    test                                           h264parse, h265parse, x265enc, av1enc, voaacenc"
     "gstreamer1.0-plugins-ugly   test                                           x264enc"
-    "gstreamer1.0-libav          test                                           avenc_aac, decoders"
+    "gstreamer1.0-libav          test,clients                                   avenc_aac, decoders"
     "curl                        clients                                        a client that signs by itself"
     "python3                     clients                                        boto3 and pytest"
     "python3-venv                clients                                        their virtual environment"
@@ -284,7 +284,7 @@ step_test() {
     # which takes minutes once, and more than a test may.
     cargo build --quiet --package kvs-media --example mkvdump
     # What pipelines/quickstart.sh builds.
-    cargo build --quiet --package gst-plugin-kvs --package kvs-cli
+    cargo build --quiet --package gst-plugin-kvs --package kvs-cli --package kvs-picture
     cargo nextest run --workspace --all-features "${options[@]}" "${FILTERS[@]}" 2>&1 | tee "$WORK/nextest" || status=$?
     # Without a summary nothing was run: not one test, but one failure.
     summary=$(sed 's/\x1b\[[0-9;]*m//g' "$WORK/nextest" | grep -E '^ *Summary \[' | tail -n 1) || return 1
@@ -300,8 +300,13 @@ step_test() {
 step_clients() {
     local status=0 tests errors failures skipped
     make_virtual_environment
-    KVS_BINARY=$(cargo build --package kvs-cli --bin kvs --message-format json-render-diagnostics |
-        jq -r 'select(.executable).executable')
+    KVS_BINARY=$(cargo build --package kvs-cli --package kvs-picture --message-format json-render-diagnostics |
+        jq -r 'select(.executable and .target.name == "kvs").executable')
+    # What it is linked with needs no GStreamer on the machine: pictures are another program's.
+    if readelf -d "$KVS_BINARY" | grep -E 'NEEDED.*(libgst|libglib)'; then
+        echo "kvs is linked with GStreamer"
+        return 1
+    fi
     export KVS_BINARY
     timeout --foreground --kill-after=10 900 .venv/bin/python -m pytest --quiet --color="$COLOUR" \
         --junit-xml="$WORK/clients.xml" tests/clients || status=$?
@@ -364,6 +369,8 @@ step_meson() {
     [[ ${plugin#"$installed"} == "$(pkg-config --variable=pluginsdir gstreamer-1.0)/libgstkvs.so" ]]
     [[ -e ${plugin%/*}/pkgconfig/gstkvs.pc ]]
     "$installed/usr/bin/kvs" --version
+    # It ends when nobody asks it for anything.
+    "$installed/usr/bin/kvs-picture" </dev/null >/dev/null
     GST_REGISTRY="$WORK/registry" GST_PLUGIN_PATH="${plugin%/*}" gst-inspect-1.0 kvssink
 }
 

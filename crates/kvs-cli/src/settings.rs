@@ -45,6 +45,9 @@ pub(crate) struct Choices {
     /// As much as all recordings may take, such as 20GB; then the oldest go
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) max_bytes: Option<Size>,
+    /// The program kvs-picture, which makes pictures [default: beside kvs, else in PATH]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) pictures: Option<PathBuf>,
     /// The Region of ARNs [default: us-west-2]
     #[arg(long, value_parser = region)]
     #[serde(deserialize_with = "read::region")]
@@ -134,6 +137,7 @@ impl Choices {
             tls_key: tls.2,
             advertise: self.advertise.or(file.advertise),
             max_bytes: self.max_bytes.or(file.max_bytes),
+            pictures: self.pictures.or(file.pictures),
             region: self.region.or(file.region),
             account: self.account.or(file.account),
             allow_faults: self.allow_faults || file.allow_faults,
@@ -164,6 +168,7 @@ impl Choices {
         }
         config.advertise = self.advertise;
         config.max_bytes = self.max_bytes.map(|Size(bytes)| bytes);
+        config.pictures.program = self.pictures;
         config.allow_faults = self.allow_faults;
         config.metrics_token = self.metrics_token;
         let listen = self.listen.unwrap_or(LISTEN);
@@ -272,6 +277,7 @@ mod tests {
                 tls_key = "k.pem"
                 advertise = "https://cam.example:8443/"
                 max_bytes = "20GB"
+                pictures = "bin/kvs-picture"
                 region = "eu-west-1"
                 account = "222233334444"
                 allow_faults = true
@@ -296,6 +302,7 @@ mod tests {
         assert_eq!(settings.tls, Tls::Files { certificate: "c.pem".into(), key: "k.pem".into() });
         assert_eq!(config.advertise.as_deref(), Some("https://cam.example:8443"));
         assert_eq!(config.max_bytes, Some(20_000_000_000));
+        assert_eq!(config.pictures.program.as_deref(), Some(Path::new("bin/kvs-picture")));
         assert_eq!((&*config.account.region, &*config.account.id), ("eu-west-1", "222233334444"));
         assert_eq!(
             (config.allow_faults, settings.json, settings.log.as_deref()),
@@ -319,6 +326,8 @@ mod tests {
             "http://a",
             "--max-bytes",
             "1",
+            "--pictures",
+            "p",
             "--region",
             "r",
             "--account",
@@ -333,6 +342,7 @@ mod tests {
         assert_eq!((config.data.as_path(), settings.tls), (Path::new("d"), Tls::SelfSigned));
         assert_eq!(settings.listen.to_string(), "[::1]:2");
         assert_eq!((config.advertise.as_deref(), config.max_bytes), (Some("http://a"), Some(1)));
+        assert_eq!(config.pictures.program.as_deref(), Some(Path::new("p")));
         assert_eq!((&*config.account.region, &*config.account.id), ("r", "000000000000"));
         assert_eq!(
             (settings.log.as_deref(), settings.keys.file.as_deref()),

@@ -8,6 +8,7 @@ use kvs_wire::limits as aws;
 use crate::control::Account;
 use crate::ingest;
 use crate::keys::Keyring;
+use crate::pictures;
 use crate::store::Settings;
 
 /// All that is decided before the service starts.
@@ -31,6 +32,8 @@ pub struct Config {
     pub allow_faults: bool,
     /// How fragments are kept.
     pub store: Settings,
+    /// How pictures are made.
+    pub pictures: pictures::Settings,
 }
 
 impl Config {
@@ -46,6 +49,7 @@ impl Config {
             metrics_token: None,
             allow_faults: false,
             store: Settings::default(),
+            pictures: pictures::Settings::default(),
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod ingest;
 pub mod keys;
 mod live;
 pub mod metrics;
+pub mod pictures;
 mod playback;
 pub mod random;
 mod rates;

@@ -219,6 +219,14 @@ metrics! {
     clip_latency: Latency = "GetClip_Latency",
     /// Their bytes.
     clip_bytes: Counter = "GetClip_OutgoingBytes",
+    /// Calls of GetImages.
+    images_requests: Counter = "GetImages_Requests",
+    /// Those that were answered to the end.
+    images_success: Counter = "GetImages_Success",
+    /// How long they took.
+    images_latency: Latency = "GetImages_Latency",
+    /// Bytes of pictures that went out.
+    images_bytes: Counter = "GetImages_OutgoingBytes",
     /// Quota points that were used on rows of the archive.
     metadata_points: Counter = "ArchivedFragmentsConsumed_Metadata",
     /// Quota points that were used on its media.

@@ -21,6 +21,7 @@ use crate::ingest::Moment;
 use crate::keys::CryptError;
 use crate::live::Keep;
 use crate::metrics::Metrics;
+use crate::pictures::Pool;
 use crate::playback::Playback;
 use crate::random::{Random, SystemRandom};
 use crate::rates::Rates;
@@ -34,6 +35,7 @@ pub struct Service {
     pub(crate) authenticator: Authenticator,
     pub(crate) metrics: Metrics,
     pub(crate) faults: Faults,
+    pub(crate) pictures: Pool,
     pub(crate) clock: Clock,
     pub(crate) playback: Playback,
     pub(crate) rates: Mutex<Rates<(Operation, Option<StreamId>)>>,
@@ -132,6 +134,7 @@ impl Service {
         let streams = Streams::new(config.account.clone(), config.limits.streams, stored);
         let opened = Opened { recovery, identities: authenticator.identities(), created };
         let service = Self {
+            pictures: Pool::new(config.pictures.clone()),
             config,
             store: Arc::new(store),
             authenticator,
@@ -271,6 +274,7 @@ impl Service {
             let active = |stream: &control::Stream| catalog.active.get(stream.name()).cloned();
             catalog.streams.iter().filter_map(|stream| Some((stream.clone(), active(stream)?))).collect()
         };
+        self.pictures.end_idle(self.clock.monotonic());
         let now = self.now().utc;
         let due: Vec<_> = streams
             .iter()
@@ -306,6 +310,7 @@ impl Service {
     /// The service stops: nothing new begins, and what is open ends as soon as it can.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
+        self.pictures.stop();
         for stream in self.catalog().active.values() {
             stream.tell_all(&Notice::Stop);
             stream.live.wake();

@@ -119,3 +119,23 @@ pub const PLAYBACK_SEGMENTS_PER_SECOND: u32 = 20;
 pub const CLIP_BYTES: u64 = 100_000_000;
 /// Fragments of a clip.
 pub const CLIP_FRAGMENTS: usize = 200;
+/// The longest range of GetImages (GetImages page).
+pub const IMAGES_RANGE: Duration = Duration::from_secs(300);
+/// The least interval of GetImages (GetImages page).
+pub const IMAGES_INTERVAL: Duration = Duration::from_millis(200);
+/// The interval of GetImages unless asked; the page says none, and older ones 3 to 20 s.
+pub const IMAGES_DEFAULT_INTERVAL: Duration = Duration::from_secs(3);
+/// Most images of a GetImages page (model).
+pub const IMAGES_RESULTS: usize = 100;
+/// Images of a GetImages page unless asked (GetImages page).
+pub const IMAGES_DEFAULT_RESULTS: usize = 25;
+/// Bytes of a GetImages answer (quotas page: 100 MB).
+pub const IMAGES_BYTES: u64 = 100_000_000;
+/// Points for lists that a GetImages call takes beside one for each image (quotas page).
+pub const IMAGES_METADATA_POINTS: u32 = 400;
+/// Most pixels across an image (model).
+pub const IMAGE_WIDTH: u16 = 3_840;
+/// Most pixels down an image (model).
+pub const IMAGE_HEIGHT: u16 = 2_160;
+/// The quality of a JPEG unless asked (GetImages page).
+pub const IMAGE_JPEG_QUALITY: u8 = 80;

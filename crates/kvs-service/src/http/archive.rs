@@ -194,13 +194,13 @@ pub(crate) async fn list_fragments(
     Ok(json(answer))
 }
 
-fn store_refusal(stream: &ActiveStream, error: &dyn std::error::Error) -> Refused {
+pub(super) fn store_refusal(stream: &ActiveStream, error: &dyn std::error::Error) -> Refused {
     tracing::error!(stream = %stream.name(), %error, "the archive cannot be read");
     Refused::new(Exception::InternalFailure, "The archive cannot be read.")
 }
 
 /// Whether a fragment is visible yet: a fault on command makes it late.
-fn is_listed(row: &FragmentRow, delay: Duration, now: Utc) -> bool {
+pub(super) fn is_listed(row: &FragmentRow, delay: Duration, now: Utc) -> bool {
     if delay.is_zero() {
         return true;
     }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::body::{self, Body, Unread};
 use super::connection::Connection;
 use super::route::{Refused, json};
-use super::{archive, get_media, playback, put_media};
+use super::{archive, get_media, images, playback, put_media};
 use crate::auth::{self, Authentication, Principal, Resource};
 use crate::control::Refusal;
 use crate::service::Service;
@@ -77,6 +77,7 @@ pub(crate) async fn answer(
                     playback::begin(service, &target, operation, endpoint, body).await
                 }
                 Operation::GetClip => playback::clip(service, connection, &target, body).await,
+                Operation::GetImages => images::answer(service, connection, &target, &body).await,
                 _ => Err(Refused::new(Exception::UnknownOperation, "")),
             }
         }

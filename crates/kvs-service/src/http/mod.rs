@@ -15,6 +15,7 @@ mod connection;
 #[doc(hidden)]
 pub mod fuzzing;
 mod get_media;
+mod images;
 mod listener;
 mod plain;
 mod playback;
