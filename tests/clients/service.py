@@ -53,6 +53,7 @@ CLIENT_OF = {
     "GET_HLS_STREAMING_SESSION_URL": "kinesis-video-archived-media",
     "GET_DASH_STREAMING_SESSION_URL": "kinesis-video-archived-media",
     "GET_CLIP": "kinesis-video-archived-media",
+    "GET_IMAGES": "kinesis-video-archived-media",
 }
 
 #: One call, one request: a test sees each answer itself.

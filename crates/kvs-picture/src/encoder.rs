@@ -47,8 +47,10 @@ impl Encoder {
             Format::Jpeg(_) => "jpegenc",
             Format::Png => "pngenc",
         })?;
-        // Both sides given is what it is, whatever shape that makes.
-        scale.set_property("add-borders", false);
+        // Both sides given is what it is, whatever shape that makes. Either of the two may be the one that scales.
+        for element in [&convert, &scale] {
+            element.set_property("add-borders", false);
+        }
         let gives = match format {
             Format::Jpeg(_) => "image/jpeg",
             Format::Png => "image/png",

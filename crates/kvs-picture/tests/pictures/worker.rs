@@ -140,12 +140,20 @@ fn pictures_have_the_format_and_the_size_that_is_wanted() {
 fn black_and_white_stay_what_they_are() {
     let mut worker = Worker::start();
     let encoded = encoded(H264, 2, (320, 240));
-    for format in [Format::Jpeg(95), Format::Png] {
-        let pictures =
-            requested(&encoded, &[1], |request| request.format = format, |request| worker.ask(request));
+    // With a shape that is not the picture's there is nothing beside it either.
+    for (format, height) in
+        [(Format::Jpeg(95), None), (Format::Png, None), (Format::Jpeg(95), Some(40)), (Format::Png, Some(40))]
+    {
+        let change = |request: &mut Request<'_>| {
+            (request.format, request.width, request.height) = (format, height.map(|_| 320), height);
+        };
+        let pictures = requested(&encoded, &[1], change, |request| worker.ask(request));
         let (dark, bright) = brightness(pictures[0].as_ref().unwrap());
         // Luma 60 and 190 of 16 to 235 are 51 and 203 of 0 to 255.
-        assert!(dark.abs_diff(51) < 12 && bright.abs_diff(203) < 12, "{format:?}: {dark} {bright}");
+        assert!(
+            dark.abs_diff(51) < 12 && bright.abs_diff(203) < 12,
+            "{format:?} {height:?}: {dark} {bright}"
+        );
     }
     worker.end();
 }
