@@ -7,8 +7,13 @@ use kvs_service::fuzzing::request;
 use kvs_wire::Operation;
 use libfuzzer_sys::fuzz_target;
 
-const OPERATIONS: [Operation; 4] =
-    [Operation::PutMedia, Operation::GetMedia, Operation::ListFragments, Operation::GetMediaForFragmentList];
+const OPERATIONS: [Operation; 5] = [
+    Operation::PutMedia,
+    Operation::GetMedia,
+    Operation::ListFragments,
+    Operation::GetMediaForFragmentList,
+    Operation::GetImages,
+];
 
 fuzz_target!(|data: &[u8]| {
     let Some((choice, body)) = data.split_first() else { return };

@@ -342,10 +342,40 @@ requests = {
     ),
     "list-token": (2, {"StreamARN": "arn", "NextToken": "A" * 60}),
     "media": (3, {"StreamName": "cam", "Fragments": [number, number]}),
+    "images": (
+        4,
+        {
+            "StreamName": "cam",
+            "ImageSelectorType": "PRODUCER_TIMESTAMP",
+            "StartTimestamp": 1,
+            "EndTimestamp": 9.5,
+            "SamplingInterval": 200,
+            "Format": "JPEG",
+            "FormatConfig": {"JPEGQuality": "50"},
+            "WidthPixels": 320,
+            "MaxResults": 3,
+        },
+    ),
 }
 for name, (operation, request) in requests.items():
     text = request if isinstance(request, str) else json.dumps(request)
     seed("service_bodies", name, bytes([operation]) + text.encode())
+
+
+def pictures(quality, wanted, frames, media):
+    big = lambda width, *values: b"".join(value.to_bytes(width, "big", signed=True) for value in values)
+    said = [big(1, quality), big(2, 320, 0, 5), b"V_VP8", big(4, 2), b"pr", big(2, len(wanted)), big(8, *wanted)]
+    entries = [big(8, time) + big(4, offset, length) for time, offset, length in frames]
+    return b"".join([*said, big(4, len(entries)), *entries, media])
+
+
+for name, data in {
+    "request": pictures(80, [-5, 40], [(-5, 2, 3), (40, 5, 2)], b"xx12345yy"),
+    "png": pictures(0, [0], [(0, 0, 9)], b"xx12345yy"),
+    "picture": b"\0\xff\xd8picture",
+    "failed": b"\2it is damaged",
+}.items():
+    seed("pictures", name, data)
 seed("service_faults", "all", "\n".join(map(json.dumps, faults)).encode())
 
 # Three frames of two tracks: the lead byte, a new track, the gap, the size.

@@ -1,12 +1,13 @@
 //! What the target `service_bodies` of `fuzz/` needs of the inside of the listener. No part of the crate's interface.
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use kvs_wire::Operation;
+use kvs_wire::{Operation, limits};
 
 use super::archive::{Page, asked_media};
 use super::body::Body;
 use super::call::Target;
 use super::get_media::Start;
+use super::images;
 use super::put_media::opening;
 use super::route::Refused;
 
@@ -22,6 +23,10 @@ pub fn request(operation: Operation, headers: &[(&str, &[u8])], body: &[u8]) -> 
             assert!(most > 0 && again.is_none_or(|again| again == page));
         }),
         Operation::GetMediaForFragmentList => asked_media(body).map(drop),
+        Operation::GetImages => images::asked(body).map(|(page, most, _)| {
+            assert!((1..=limits::IMAGES_RESULTS).contains(&most));
+            assert_eq!(images::Page::of_token(&page.token()), Some(page));
+        }),
         _ => Ok(()),
     };
     let body = taken.err().map(Refused::into_response)?.into_body();
