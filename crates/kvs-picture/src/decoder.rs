@@ -5,6 +5,7 @@ use gst::prelude::*;
 use kvs_wire::picture::Request;
 
 use super::line::{Line, Output};
+use super::reference::References;
 
 /// A decoder of one codec and its private data, which is kept for what comes next.
 #[derive(Debug)]
@@ -73,8 +74,12 @@ impl Decoder {
             }
             Ok(false)
         };
+        let references = References::of(request.codec, request.private);
         for (at, frame) in request.frames.iter().enumerate() {
             let Some(payload) = request.payload(frame) else { continue };
+            if request.wanted.binary_search(&frame.time).is_err() && !references.needs(payload) {
+                continue;
+            }
             // Nothing is shown so much later that this does not hold it.
             let since = frame.time.checked_sub(earliest).and_then(|since| u64::try_from(since).ok());
             let mut buffer = gst::Buffer::from_slice(media.slice_ref(payload));

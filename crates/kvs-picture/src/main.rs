@@ -6,6 +6,7 @@
 mod decoder;
 mod encoder;
 mod line;
+mod reference;
 mod worker;
 
 use std::fs::File;

@@ -187,6 +187,18 @@ fn what_does_not_decode_is_told_and_the_next_decodes() {
 }
 
 #[test]
+fn a_header_that_asks_for_more_memory_than_there_is_gets_none() {
+    let mut worker = Worker::start();
+    let mut encoded = encoded(RECIPES[6], 1, (160, 120));
+    let picture = &mut encoded.frames[0].2;
+    let size = picture.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap() + 5;
+    picture[size..size + 4].copy_from_slice(&[0xff, 0, 0xff, 0]);
+    let answers = requested(&encoded, &[0], |_| {}, |request| worker.ask(request));
+    assert!(matches!(answers[0], Err((Failure::Undecodable, _))), "{answers:?}");
+    worker.end();
+}
+
+#[test]
 fn what_is_no_request_ends_the_worker() {
     for bytes in [&[0xff; 100][..], b"\0\0\0\x05hello"] {
         let mut worker = Worker::start();
