@@ -284,7 +284,7 @@ step_test() {
     # which takes minutes once, and more than a test may.
     cargo build --quiet --package kvs-media --example mkvdump
     # What pipelines/quickstart.sh builds.
-    cargo build --quiet --package gst-plugin-kvs --package kvs-cli --package kvs-picture
+    cargo build --quiet --package gst-plugin-kvs --package kvs-cli
     cargo nextest run --workspace --all-features "${options[@]}" "${FILTERS[@]}" 2>&1 | tee "$WORK/nextest" || status=$?
     # Without a summary nothing was run: not one test, but one failure.
     summary=$(sed 's/\x1b\[[0-9;]*m//g' "$WORK/nextest" | grep -E '^ *Summary \[' | tail -n 1) || return 1

@@ -121,6 +121,38 @@ async fn a_worker_that_was_killed_while_it_waited_costs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_has_nothing_to_do_is_ended() {
+    let script = Script::new(0, ":");
+    let running = Running::start_with(|config| {
+        configured(&script.program)(config);
+        config.pictures.idle = Duration::ZERO;
+    })
+    .await;
+    let client = running.client();
+    client.create("cam", 24).await;
+    put(&client, &document(&encoded(VP8, 5, (160, 120)), BASE)).await;
+    assert_eq!(images(&client, asking(BASE, BASE)).await, [Ok(0)]);
+    ended(script.pids()[0]).await;
+    assert_eq!(images(&client, asking(BASE, BASE)).await, [Ok(0)]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_the_service_s_end_interrupts_is_cut() {
+    let script = Script::new(9, &format!("{HELLO}; exec sleep 1000"));
+    let (mut running, client) = recorded(&script.program, Duration::from_secs(2)).await;
+    let mut answer = client.media(Operation::GetImages, asking(BASE, BASE + 600)).await;
+    assert_eq!(answer.head.status, 200);
+    running.begin_to_stop();
+    let text = answer.all().await;
+    assert!(!text.ends_with(b"}"), "{text:?}");
+    running.stop().await;
+    for pid in script.pids() {
+        ended(pid).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_says_nonsense_is_ended() {
     let script = Script::new(1, &format!(r"{HELLO}; printf '\377\377\377\377'; exec sleep 1000"));
     let (running, client) = recorded(&script.program, Duration::from_secs(20)).await;

@@ -342,13 +342,13 @@ impl Source for Images {
         if self.ended {
             return None;
         }
-        if self.service.is_stopping() {
-            // A cut tells that this was not all.
-            return Some(Err(Broken));
-        }
         let mut piece = Vec::from(if self.place == 0 { &b"{\"Images\":["[..] } else { b"" });
         while let Some(instant) = self.instant() {
             let images = self.images(instant).await;
+            if self.service.is_stopping() {
+                // A cut tells that this was not all.
+                return Some(Err(Broken));
+            }
             for image in &images {
                 if self.place > 0 {
                     piece.push(b',');
