@@ -24,6 +24,14 @@ use worker::Worker;
 const MEMORY: u64 = 4 << 30;
 
 fn main() -> ExitCode {
+    if std::env::args_os().len() > 1 {
+        let version = env!("CARGO_PKG_VERSION");
+        let _ = writeln!(
+            io::stderr(),
+            "kvs-picture {version} makes pictures for kvs serve, which runs it; it takes no arguments"
+        );
+        return ExitCode::from(2);
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

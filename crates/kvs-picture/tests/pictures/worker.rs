@@ -199,6 +199,13 @@ fn a_header_that_asks_for_more_memory_than_there_is_gets_none() {
 }
 
 #[test]
+fn who_runs_it_by_hand_is_told_what_it_is() {
+    let told = Command::new(env!("CARGO_BIN_EXE_kvs-picture")).arg("--help").output().unwrap();
+    assert_eq!((told.status.code(), told.stdout.as_slice()), (Some(2), &b""[..]));
+    assert!(String::from_utf8(told.stderr).unwrap().contains("kvs serve"));
+}
+
+#[test]
 fn what_is_no_request_ends_the_worker() {
     for bytes in [&[0xff; 100][..], b"\0\0\0\x05hello"] {
         let mut worker = Worker::start();
