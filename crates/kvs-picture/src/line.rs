@@ -47,8 +47,14 @@ impl Line {
                 Ok(gst::FlowSuccess::Ok)
             })
             .build();
+        // What is no complaint is not kept.
+        let bus = gst::Bus::new();
+        bus.set_sync_handler(|_, message| match message.type_() {
+            gst::MessageType::Error | gst::MessageType::Warning => gst::BusSyncReply::Pass,
+            _ => gst::BusSyncReply::Drop,
+        });
         // Stops the elements again when the rest of this fails.
-        let line = Self { elements, input, output, outputs, bus: gst::Bus::new() };
+        let line = Self { elements, input, output, outputs, bus };
         line.start()?;
         Ok(line)
     }
@@ -107,12 +113,15 @@ impl Line {
 
     /// What the elements had to complain of.
     pub(crate) fn complaint(&self) -> Option<String> {
-        let wanted = [gst::MessageType::Error, gst::MessageType::Warning];
-        std::iter::from_fn(|| self.bus.pop_filtered(&wanted)).find_map(|message| match message.view() {
+        let mut messages = std::iter::from_fn(|| self.bus.pop());
+        let complaint = messages.find_map(|message| match message.view() {
             gst::MessageView::Error(error) => Some(error.error().to_string()),
             gst::MessageView::Warning(warning) => Some(warning.error().to_string()),
             _ => None,
-        })
+        });
+        self.bus.set_flushing(true);
+        self.bus.set_flushing(false);
+        complaint
     }
 }
 
@@ -121,7 +130,10 @@ impl Drop for Line {
         for element in &self.elements {
             // It goes, whatever it says.
             let _ = element.set_state(gst::State::Null);
+            element.set_bus(None);
         }
+        // A message holds the element that holds the bus.
+        self.bus.set_flushing(true);
         let _ = self.input.set_active(false);
         let _ = self.output.set_active(false);
     }

@@ -187,6 +187,26 @@ fn what_does_not_decode_is_told_and_the_next_decodes() {
 }
 
 #[test]
+fn a_decoder_that_is_given_up_leaves_nothing_behind() {
+    let mut worker = Worker::start();
+    let mut encoded = encoded(VP8, 1, (160, 120));
+    encoded.frames[0].2 = b"nothing that decodes".to_vec();
+    let mut fail = |times| {
+        for _ in 0..times {
+            let answers = requested(&encoded, &[0], |_| {}, |request| worker.ask(request));
+            assert!(answers[0].is_err());
+        }
+        let status = std::fs::read_to_string(format!("/proc/{}/status", worker.child.id())).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        resident.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    let before = fail(200);
+    let after = fail(1_000);
+    assert!(after < before + 5_000, "{before} kB, then {after} kB");
+    worker.end();
+}
+
+#[test]
 fn a_header_that_asks_for_more_memory_than_there_is_gets_none() {
     let mut worker = Worker::start();
     let mut encoded = encoded(RECIPES[6], 1, (160, 120));
