@@ -16,6 +16,7 @@ use kvs_media::TrackNumber;
 use kvs_media::time::Utc;
 use kvs_wire::{Exception, FragmentNumber, Operation};
 use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::archive::kept;
 use super::body::{Body, Broken, Source};
@@ -29,7 +30,7 @@ use crate::playback::{
 };
 use crate::random::SystemRandom;
 use crate::service::Service;
-use crate::store::Number;
+use crate::store::{Number, StreamId};
 use crate::stream::ActiveStream;
 
 const HLS: &str = "/hls/v1/";
@@ -60,6 +61,8 @@ async fn blocking<T: Send + 'static>(
     service: &Arc<Service>,
     work: impl FnOnce(&Service) -> Result<T, PlaybackError> + Send + 'static,
 ) -> Result<T, PlaybackError> {
+    // Nobody closes it.
+    let _seat = service.playback.seats.acquire().await;
     let service = Arc::clone(service);
     tokio::task::spawn_blocking(move || work(&service)).await.unwrap_or_else(|error| {
         let source = std::io::Error::other(error);
@@ -115,13 +118,19 @@ pub(crate) async fn clip(
     stream.metrics.clip_requests.one();
     let (id, limits) = (stream.id, &service.config.limits);
     let (fragments, bytes) = (limits.clip_fragments, limits.clip_bytes);
-    let (clip, count) =
-        blocking(service, move |service| service.playback.clip(&service.store, id, wish, fragments, bytes))
-            .await?;
-    let points = u32::try_from(count).unwrap_or(u32::MAX);
-    for limit in [limits.fragment_metadata_points, limits.fragment_media_points] {
-        charge(service, Operation::GetClip, Some(&stream), limit, points)?;
-    }
+    // Paid before it is read, whatever becomes of it.
+    charge(service, Operation::GetClip, Some(&stream), limits.playback_calls, 1)?;
+    let rows = blocking(service, move |service| {
+        Ok(service.playback.clip_rows(&service.store, id, wish, fragments)?)
+    });
+    let rows = rows.await?;
+    let points = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+    charge(service, Operation::ListFragments, Some(&stream), limits.fragment_metadata_points, points)?;
+    let media = Operation::GetMediaForFragmentList;
+    charge(service, media, Some(&stream), limits.fragment_media_points, points)?;
+    let clip =
+        blocking(service, move |service| service.playback.clip(&service.store, wish.clock, &rows, bytes));
+    let clip = clip.await?;
     stream.metrics.metadata_points.add(points.into());
     stream.metrics.media_points.add(points.into());
     stream.metrics.clip_success.one();
@@ -265,19 +274,15 @@ async fn read(service: &Arc<Service>, dash: bool, name: &str, parts: &Parts) -> 
     let started = service.clock.monotonic();
     let (requests, success, latency) = counters(&stream, resource);
     requests.one();
+    let room = match resource {
+        Resource::Ts(MediaOf::Number(number)) => Some(room(service, ticket.stream, number).await?),
+        _ => None,
+    };
     let owned: Box<str> = token.into();
     let shown = blocking(service, move |service| {
         service.playback.show(&service.store, &owned, ticket, resource, now)
     });
-    let shown = shown.await.map_err(|error| match error {
-        PlaybackError::Unplayable(Unplayable { exception, message }) => {
-            (StatusCode::from_u16(exception.status()).unwrap_or(StatusCode::BAD_REQUEST), message)
-        }
-        other => {
-            tracing::error!(stream = %stream.name(), error = %other, "playback failed");
-            (StatusCode::INTERNAL_SERVER_ERROR, "What is stored cannot be played.".to_owned())
-        }
-    })?;
+    let shown = shown.await.map_err(|error| said_of(&error))?;
     success.one();
     latency.record(service.clock.monotonic().saturating_since(started));
     let content_type = match resource {
@@ -287,17 +292,49 @@ async fn read(service: &Arc<Service>, dash: bool, name: &str, parts: &Parts) -> 
         Resource::Init(..) | Resource::Media(..) => VIDEO,
         Resource::Ts(_) => TS,
     };
-    let mut response = send(service, stream, shown.body, &parts.headers, resource)?;
+    let mut response = send(service, stream, shown.body, room, &parts.headers, resource)?;
+    let fits = response.status() != StatusCode::RANGE_NOT_SATISFIABLE;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, cache(&ticket, resource, now));
+    let cached = if fits { cache(&ticket, resource, now) } else { HeaderValue::from_static("no-store") };
+    headers.insert(CACHE_CONTROL, cached);
     Ok(response)
 }
 
-/// What is live changes; everything else stays as it is for as long as the session lives.
+/// Why there is nothing to show.
+fn said_of(error: &PlaybackError) -> Said {
+    match error {
+        PlaybackError::Unplayable(Unplayable { exception, message }) => {
+            (StatusCode::from_u16(exception.status()).unwrap_or(StatusCode::BAD_REQUEST), message.clone())
+        }
+        other => {
+            tracing::error!(error = %other, "playback failed");
+            (StatusCode::INTERNAL_SERVER_ERROR, "What is stored cannot be played.".to_owned())
+        }
+    }
+}
+
+/// Room in memory for a fragment that is sent in another form, as long as it is held.
+async fn room(
+    service: &Arc<Service>,
+    stream: StreamId,
+    number: Number,
+) -> Result<OwnedSemaphorePermit, Said> {
+    let size = blocking(service, move |service| service.playback.size(&service.store, stream, number));
+    let size = size.await.map_err(|error| said_of(&error))?;
+    // Packets are a little more than what is in them.
+    let kib = u32::try_from(size.saturating_add(size / 16) >> 10).unwrap_or(u32::MAX).saturating_add(1);
+    let room = Arc::clone(&service.playback.room).acquire_many_owned(kib);
+    let full = || (StatusCode::SERVICE_UNAVAILABLE, "Too much is being sent at the moment.".to_owned());
+    tokio::time::timeout(MOST_WAIT, room).await.ok().and_then(Result::ok).ok_or_else(full)
+}
+
+/// A fragment that is named by its number stays as it is for as long as the session lives, and so does all of what is
+/// played as a whole. What else is live changes, or may be counted otherwise when the session was forgotten and made again.
 fn cache(ticket: &Ticket, resource: Resource, now: Utc) -> HeaderValue {
-    let lists = matches!(resource, Resource::Master | Resource::Playlist(_) | Resource::Manifest);
-    if lists && ticket.wish.mode != Mode::OnDemand {
+    let numbered =
+        matches!(resource, Resource::Media(_, MediaOf::Number(_)) | Resource::Ts(MediaOf::Number(_)));
+    if !numbered && ticket.wish.mode != Mode::OnDemand {
         return HeaderValue::from_static("no-store");
     }
     let left = ticket.expires().and_then(|expires| expires.since(now)).unwrap_or_default();
@@ -321,8 +358,10 @@ async fn admit(
         Resource::Media(..) | Resource::Ts(_) => (limits.playback_media, Some((false, 1))),
     };
     let begun = service.clock.monotonic();
+    let mut session = false;
     loop {
-        let session = service.playback.take(token, resource, rate, service.clock.monotonic());
+        // Once: waiting for the stream's points takes nothing more of the session's.
+        session = session || service.playback.take(token, resource, rate, service.clock.monotonic());
         let allowed = session
             && points.is_none_or(|(metadata, points)| {
                 let (operation, limit, used) = match metadata {
@@ -368,6 +407,7 @@ fn send(
     service: &Arc<Service>,
     stream: Arc<ActiveStream>,
     mut body: Assembly,
+    room: Option<OwnedSemaphorePermit>,
     headers: &HeaderMap,
     resource: Resource,
 ) -> Result<Response<Body>, Said> {
@@ -396,7 +436,8 @@ fn send(
         Resource::Media(..) => Some(|metrics| &metrics.media_bytes),
         _ => None,
     };
-    *response.body_mut() = Body::of(Sending::new(service, stream, body, counted, None));
+    *response.body_mut() =
+        Body::of(Sending { _room: room, ..Sending::new(service, stream, body, counted, None) });
     Ok(response)
 }
 
@@ -423,6 +464,7 @@ struct Sending {
     stream: Arc<ActiveStream>,
     service: Arc<Service>,
     _connection: Option<Connection>,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Sending {
@@ -433,7 +475,7 @@ impl Sending {
         counted: Option<Counted>,
         connection: Option<Connection>,
     ) -> Self {
-        Self { body, counted, stream, service: Arc::clone(service), _connection: connection }
+        Self { body, counted, stream, service: Arc::clone(service), _connection: connection, _room: None }
     }
 }
 

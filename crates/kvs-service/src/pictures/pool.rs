@@ -120,7 +120,7 @@ impl Seat<'_> {
     pub(crate) async fn make(&mut self, mut request: Request<'_>, now: impl Fn() -> Monotonic) -> Vec<Made> {
         let count = request.wanted.len();
         let mut made: Vec<Made> = Vec::with_capacity(count);
-        let mut attempts = 0;
+        let (mut attempts, mut spared) = (0, false);
         while attempts < ATTEMPTS && !request.wanted.is_empty() {
             let (mut worker, is_new) = match self.worker().await {
                 Ok(worker) => worker,
@@ -137,7 +137,8 @@ impl Seat<'_> {
             tracing::warn!(worker = worker.id(), %lost, "kvs-picture is ended");
             let answered = made.len() - before;
             // It may have ended while it waited, which no picture is to blame for.
-            if !is_new && answered == 0 && matches!(lost, Lost::Worker(WorkerError::Ended(_))) {
+            let waited = !is_new && answered == 0 && matches!(lost, Lost::Worker(WorkerError::Ended(_)));
+            if waited && !std::mem::replace(&mut spared, true) {
                 continue;
             }
             attempts += 1;

@@ -8,7 +8,7 @@ use kvs_media::time::Utc;
 
 use super::hls::{Iso, MP4_INIT, MP4_MEDIA, bits, millis};
 use super::program::{Played, Program};
-use super::request::{Mode, Wish};
+use super::request::Mode;
 use super::ticket::Ticket;
 use super::timeline::{ORIGIN, Window};
 
@@ -39,8 +39,8 @@ pub(crate) fn manifest(
         let _ = write!(
             text,
             " type=\"static\" availabilityStartTime=\"{}\" mediaPresentationDuration=\"{}\"",
-            Iso(ticket.created),
-            Span(ends.saturating_sub(begins))
+            Iso(available_from(ticket, window)),
+            Span(ends.saturating_sub(zero(ticket, begins)))
         );
     } else {
         // A fragment can be had when it has ended: what is live ends now, by the clock that its times are of.
@@ -48,7 +48,7 @@ pub(crate) fn manifest(
             text,
             " type=\"dynamic\" availabilityStartTime=\"{}\" publishTime=\"{}\" minimumUpdatePeriod=\"{}\" \
              timeShiftBufferDepth=\"{}\" suggestedPresentationDelay=\"{}\"",
-            Iso(available_from(ticket)),
+            Iso(available_from(ticket, window)),
             Iso(now),
             Span(window.longest.min(Duration::from_secs(2))),
             Span(ends.saturating_sub(begins)),
@@ -57,7 +57,7 @@ pub(crate) fn manifest(
     }
     text.push_str(">\n<Period id=\"1\" start=\"PT0S\">\n");
     for played in program.tracks() {
-        adaptation_set(&mut text, wish, played, window, token);
+        adaptation_set(&mut text, ticket, played, window, token);
     }
     text.push_str("</Period>\n");
     if !window.ended {
@@ -71,16 +71,25 @@ pub(crate) fn manifest(
     text
 }
 
-/// The wall clock at the session's zero.
-fn available_from(ticket: &Ticket) -> Utc {
+/// What presentation times count from. What is played as a whole begins with its beginning; what goes on keeps its zero,
+/// also when it has ended.
+fn zero(ticket: &Ticket, begins: Duration) -> Duration {
+    if ticket.wish.mode == Mode::OnDemand { begins } else { ORIGIN }
+}
+
+/// The wall clock at that zero.
+fn available_from(ticket: &Ticket, window: &Window<'_>) -> Utc {
     match ticket.wish.mode {
         // Whatever the producer's clock says.
         Mode::Live => ticket.first.server_time().unwrap_or(ticket.zero),
-        Mode::LiveReplay | Mode::OnDemand => ticket.created,
+        // What a replay begins with is there at its beginning.
+        Mode::LiveReplay => ticket.created.checked_sub(window.head).unwrap_or(ticket.created),
+        Mode::OnDemand => ticket.created,
     }
 }
 
-fn adaptation_set(text: &mut String, wish: &Wish, played: &Played, window: &Window<'_>, token: &str) {
+fn adaptation_set(text: &mut String, ticket: &Ticket, played: &Played, window: &Window<'_>, token: &str) {
+    let wish = &ticket.wish;
     let (track, description) = (played.track.number, &played.description);
     let (kind, mime) = match played.codec.kind() {
         TrackKind::Video => ("video", "video/mp4"),
@@ -108,8 +117,7 @@ fn adaptation_set(text: &mut String, wish: &Wish, played: &Played, window: &Wind
         let _ = write!(text, " audioSamplingRate=\"{}\"", sound.rate);
     }
     let query = format!("SessionToken={token}&amp;TrackNumber={track}");
-    // What is over is played from its beginning; what goes on, by the clock.
-    let zero = window.entries.first().filter(|_| window.ended).map_or(ORIGIN, |entry| entry.at);
+    let zero = zero(ticket, window.entries.first().map_or(ORIGIN, |entry| entry.at));
     let _ = writeln!(
         text,
         ">\n<SegmentTemplate timescale=\"1000\" presentationTimeOffset=\"{}\" startNumber=\"{}\" \

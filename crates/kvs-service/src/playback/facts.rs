@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kvs_media::TrackNumber;
+use kvs_media::mp4::Segment;
 use kvs_media::time::Utc;
+use kvs_media::timing::Place;
 use kvs_wire::FragmentSelectorType;
 
-use super::program::Program;
+use super::packaging::{samples, scale};
+use super::program::{Played, Program};
+use super::timeline::ORIGIN;
 use crate::store::{Fragment, FrameEntry, Number};
 
 /// How long a picture lasts where nothing tells.
@@ -31,18 +35,15 @@ pub(crate) struct Facts {
 impl Facts {
     /// Of a fragment and what its header says.
     pub(crate) fn of(fragment: &Fragment, program: Arc<Program>) -> Self {
-        let lead = program.tracks().first().map(|played| &played.track);
-        let span = lead.and_then(|track| Span::of(fragment, track.number));
-        let duration = span.map_or(TYPICAL, |span| {
-            span.duration(fragment.commit.timecode_scale, lead.and_then(|track| track.frame_duration))
-        });
+        let lead = program.tracks().first();
+        let begins_with_key = lead
+            .is_none_or(|lead| frames_of(fragment, lead.track.number).next().is_some_and(|frame| frame.key));
         Self {
             number: fragment.row.number,
             producer_time: fragment.row.producer_time,
             server_time: fragment.row.number.server_time().unwrap_or(Utc::EPOCH),
-            duration,
-            begins_with_key: lead
-                .is_none_or(|track| frames_of(fragment, track.number).next().is_some_and(|frame| frame.key)),
+            duration: lead.and_then(|lead| lasts(fragment, lead)).unwrap_or(TYPICAL),
+            begins_with_key,
             bytes: fragment.payload,
             program,
         }
@@ -57,39 +58,13 @@ impl Facts {
     }
 }
 
-/// The times of a track's frames in a fragment, in ticks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) first: i64,
-    pub(crate) last: i64,
-    pub(crate) frames: u64,
-}
-
-impl Span {
-    /// None where the track has no frame.
-    pub(crate) fn of(fragment: &Fragment, track: TrackNumber) -> Option<Self> {
-        frames_of(fragment, track).fold(None, |span: Option<Self>, frame| {
-            let time = i64::from(frame.time);
-            Some(match span {
-                None => Self { first: time, last: time, frames: 1 },
-                Some(Self { first, last, frames }) => {
-                    Self { first: first.min(time), last: last.max(time), frames: frames + 1 }
-                }
-            })
-        })
-    }
-
-    /// How long its last frame lasts: as the track says, or as its others do.
-    pub(crate) fn last_duration(self, tick: u64, told: Option<Duration>) -> Duration {
-        let between = self.last.abs_diff(self.first).checked_div(self.frames - 1);
-        let between = between.map(|ticks| Duration::from_nanos(ticks.saturating_mul(tick)));
-        told.or(between).filter(|span| !span.is_zero()).unwrap_or(TYPICAL)
-    }
-
-    fn duration(self, tick: u64, told: Option<Duration>) -> Duration {
-        let between = Duration::from_nanos(self.last.abs_diff(self.first).saturating_mul(tick));
-        between.saturating_add(self.last_duration(tick, told))
-    }
+/// How long the frames of a track last, as its segment says.
+fn lasts(fragment: &Fragment, played: &Played) -> Option<Duration> {
+    let track = played.mp4.as_ref().ok()?;
+    let samples = samples(fragment, played.track.number).map(|(sample, _)| sample);
+    // Late enough for what is shown before the fragment's own time.
+    let segment = Segment::new(track, Place { start: ORIGIN, scale: scale(fragment), next: None }, samples);
+    segment.ok().map(|segment| segment.duration()).filter(|lasts| !lasts.is_zero())
 }
 
 /// The frames of a track in the order of their bytes; what cannot be read ends them.

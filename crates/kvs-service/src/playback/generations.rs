@@ -35,6 +35,16 @@ impl<K: Eq + Hash + Clone, V: Clone> Generations<K, V> {
         Some(value)
     }
 
+    /// What is kept, or what is made now.
+    pub(crate) fn get_or_insert(&mut self, key: &K, cost: usize, make: impl FnOnce() -> V) -> V {
+        if let Some(value) = self.get(key) {
+            return value;
+        }
+        let value = make();
+        self.insert(key.clone(), value.clone(), cost);
+        value
+    }
+
     /// Keeps a value, or says what one that is kept costs by now.
     pub(crate) fn insert(&mut self, key: K, value: V, cost: usize) {
         self.old.remove(&key);

@@ -40,7 +40,7 @@ fn mp4_track(program: &Program, track: TrackNumber) -> Result<&Mp4Track, Unplaya
 }
 
 /// The frames of a track that go into a container, with where they are.
-fn samples(fragment: &Fragment, track: TrackNumber) -> impl Iterator<Item = (Sample, Range<u64>)> {
+pub(super) fn samples(fragment: &Fragment, track: TrackNumber) -> impl Iterator<Item = (Sample, Range<u64>)> {
     frames_of(fragment, track).filter_map(sample)
 }
 
@@ -50,7 +50,7 @@ fn sample(frame: FrameEntry) -> Option<(Sample, Range<u64>)> {
     (!range.is_empty()).then_some((sample, range))
 }
 
-fn scale(fragment: &Fragment) -> TimecodeScale {
+pub(super) fn scale(fragment: &Fragment) -> TimecodeScale {
     TimecodeScale::from_nanos(fragment.commit.timecode_scale).unwrap_or(TimecodeScale::MILLISECOND)
 }
 

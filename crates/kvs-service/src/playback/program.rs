@@ -7,6 +7,7 @@ use kvs_media::codec::{Codec, Description, describe};
 use kvs_media::mkv::{Event, Header, Reader};
 use kvs_media::mp4::{Mp4Error, Mp4Track};
 use kvs_media::playback::{Api, Reason, Report, check};
+use kvs_media::time::TimecodeScale;
 use kvs_media::{Track, TrackNumber};
 use kvs_wire::Exception;
 
@@ -42,6 +43,8 @@ impl Unplayable {
 #[derive(Debug)]
 pub(crate) struct Program {
     report: Report,
+    /// How long the ticks of its times are, on which the clocks of containers depend.
+    scale: TimecodeScale,
     tracks: Vec<Played>,
 }
 
@@ -66,7 +69,7 @@ impl Program {
             let mp4 = Mp4Track::new(track, document.info.scale);
             Some(Played { codec: description.codec, description, mp4, track: track.clone() })
         });
-        Ok(Self { report, tracks: tracks.collect() })
+        Ok(Self { report, scale: document.info.scale, tracks: tracks.collect() })
     }
 
     fn document(header: &Bytes) -> Result<Arc<Header>, Unplayable> {
@@ -103,6 +106,7 @@ impl Program {
     /// Whether decoders go on without being set up anew.
     pub(crate) fn goes_on(&self, next: &Self) -> bool {
         self.is_like(next)
+            && self.scale == next.scale
             && self
                 .tracks
                 .iter()

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use kvs_media::time::Utc;
 use kvs_wire::{Exception, FragmentSelectorType, limits};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 use super::facts::Facts;
 use super::generations::Generations;
@@ -22,10 +23,14 @@ use crate::store::{Between, Fragment, FragmentRow, Number, Store, StoreError, St
 
 /// Bytes that timelines take, twice.
 const TIMELINES: usize = 32 << 20;
-/// Fragments whose facts are kept, twice.
-const FACTS: usize = 100_000;
+/// Bytes of facts that are kept, with the headers that they speak of, twice.
+const FACTS: usize = 64 << 20;
 /// Bytes of headers that are kept as what they say, twice.
 const HEADERS: usize = 4 << 20;
+/// Requests that are at the store at a time.
+const SEATS: usize = 32;
+/// KiB of segments that are in memory as a whole.
+const ROOM: usize = 256 << 10;
 /// Rows that are read at a time.
 const ROWS: usize = 1_000;
 /// The service's own words (kvs-api 6).
@@ -62,6 +67,10 @@ pub(crate) struct Playback {
     programs: Mutex<Generations<Bytes, Known>>,
     /// How often sessions ask, by a hash of their token and of what they ask for.
     pub(super) rates: Mutex<Rates<u64>>,
+    /// Places for what waits for the disk: others wait for it too.
+    pub(crate) seats: Semaphore,
+    /// KiB for what has to be made whole before it is sent.
+    pub(crate) room: Arc<Semaphore>,
 }
 
 pub(super) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -77,6 +86,8 @@ impl Playback {
             facts: Mutex::new(Generations::new(FACTS)),
             programs: Mutex::new(Generations::new(HEADERS)),
             rates: Mutex::default(),
+            seats: Semaphore::new(SEATS),
+            room: Arc::new(Semaphore::new(ROOM)),
         })
     }
 
@@ -120,8 +131,10 @@ impl Playback {
         now: Utc,
         work: impl FnOnce(&mut Timeline) -> Result<T, Unplayable>,
     ) -> Result<T, PlaybackError> {
-        let kept = held(&self.timelines).get(&Box::from(token));
-        let timeline = kept.unwrap_or_else(|| Arc::new(Mutex::new(Timeline::new(ticket))));
+        // There at once: whoever asks meanwhile waits for this one, and makes none of his own.
+        let timeline = held(&self.timelines).get_or_insert(&Box::from(token), size_of::<Timeline>(), || {
+            Arc::new(Mutex::new(Timeline::new(ticket)))
+        });
         let (done, cost) = {
             let mut timeline = held(&timeline);
             self.advance(store, &mut timeline, now)?;
@@ -137,9 +150,7 @@ impl Playback {
         while !timeline.has_enough(now) {
             let newest = timeline.newest();
             let rows = match (wish.mode, wish.range) {
-                (Mode::OnDemand, Some(range)) => {
-                    self.rows(store, stream, wish.clock, range, wish.most.into())?
-                }
+                (Mode::OnDemand, Some(range)) => self.rows(store, stream, wish.clock, range, usize::MAX)?,
                 (Mode::LiveReplay, Some(range)) => {
                     store.list(stream, between(wish.clock, range), newest, ROWS)?
                 }
@@ -148,36 +159,57 @@ impl Playback {
                     store.list(stream, Between::Numbers(from, Number::LAST), None, ROWS)?
                 }
             };
-            let more = rows.len() == ROWS;
-            for row in rows {
-                // One of the same time came again, and behind what was shown already.
-                let repeats = newest.is_some_and(|newest| newest.producer_time == row.producer_time);
-                if repeats && wish.mode == Mode::LiveReplay {
-                    timeline.pass(&row);
-                    continue;
-                }
-                match self.facts(store, &row) {
-                    Ok(facts) => timeline.push(facts, now),
-                    Err(PlaybackError::Unplayable(why)) => timeline.end(why),
-                    // It has expired since it was listed, or is damaged: what can be played is.
-                    Err(error) => {
-                        tracing::warn!(number = %row.number, %error, "a fragment cannot be played");
-                        timeline.pass(&row);
-                    }
-                }
-                if wish.mode != Mode::Live && timeline.has_enough(now) {
-                    break;
-                }
+            if let Some(oldest) = rows.first().filter(|_| wish.mode == Mode::Live) {
+                timeline.begin_behind(oldest.number);
             }
+            let more = self.push_all(store, timeline, rows, now)?;
             let over = wish.range.and_then(|range| range.end).is_some_and(|end| end < now);
             if wish.mode == Mode::OnDemand || (over && !more) {
                 timeline.complete();
             }
-            if !more {
+            if !more || timeline.is_broken() {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Adds rows, as many as are shown at a time. Says whether there may be more.
+    fn push_all(
+        &self,
+        store: &Store,
+        timeline: &mut Timeline,
+        rows: Vec<FragmentRow>,
+        now: Utc,
+    ) -> Result<bool, PlaybackError> {
+        let wish = timeline.ticket().wish;
+        let by_producer = wish.clock == FragmentSelectorType::ProducerTimestamp;
+        let more = rows.len() >= ROWS;
+        let mut rows = rows.into_iter().peekable();
+        while let Some(row) = rows.next() {
+            if wish.mode != Mode::Live && timeline.has_enough(now) {
+                return Ok(true);
+            }
+            // Of those that begin together the newest counts, unless another was shown.
+            let again = rows.peek().is_some_and(|next| next.producer_time == row.producer_time);
+            if by_producer && (again || timeline.repeats(&row)) {
+                timeline.pass(&row);
+                continue;
+            }
+            match self.facts(store, &row) {
+                Ok(facts) => timeline.push(facts, now),
+                Err(PlaybackError::Unplayable(why)) => timeline.end(why),
+                // It has expired since it was listed, or is damaged: what can be played is.
+                Err(error) => {
+                    tracing::warn!(number = %row.number, %error, "a fragment cannot be played");
+                    timeline.pass(&row);
+                }
+            }
+            if timeline.is_broken() {
+                return Ok(false);
+            }
+        }
+        Ok(more)
     }
 
     /// The fragments of a range, in the order in which they are played; at most so many.
@@ -200,6 +232,11 @@ impl Playback {
         }
     }
 
+    /// How many bytes a fragment has. Waits for the disk.
+    pub(crate) fn size(&self, store: &Store, stream: StreamId, number: Number) -> Result<u64, PlaybackError> {
+        Ok(store.get(stream, number)?.ok_or_else(PlaybackError::nothing)?.size)
+    }
+
     /// A fragment by its number.
     pub(crate) fn fragment(
         &self,
@@ -219,7 +256,8 @@ impl Playback {
         }
         let fragment = store.fragment(row)?;
         let facts = Facts::of(&fragment, self.program(&fragment)?);
-        held(&self.facts).insert(key, Some(facts.clone()), 1);
+        let cost = size_of::<Facts>().saturating_add(fragment.commit.header.len().saturating_mul(2));
+        held(&self.facts).insert(key, Some(facts.clone()), cost);
         Ok(facts)
     }
 

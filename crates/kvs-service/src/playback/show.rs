@@ -16,7 +16,7 @@ use super::request::{ClipWish, Range};
 use super::sessions::{Playback, PlaybackError, held};
 use super::ticket::Ticket;
 use super::{dash, hls};
-use crate::store::{Fragment, Number, Store, StreamId};
+use crate::store::{Fragment, FragmentRow, Number, Store, StoreError, StreamId};
 
 /// Something that a session shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,20 +157,29 @@ impl Playback {
         Ok((Arc::new(fragment), at.unwrap_or_else(|| ticket.media_time(start)), sequence))
     }
 
-    /// The clip of a range, and how many fragments are in it. Waits for the disk.
-    pub(crate) fn clip(
+    /// The fragments that a clip is made of, at most so many. Waits for the disk.
+    pub(crate) fn clip_rows(
         &self,
         store: &Store,
         stream: StreamId,
         wish: ClipWish,
-        fragments: usize,
-        bytes: u64,
-    ) -> Result<(Assembly, usize), PlaybackError> {
+        most: usize,
+    ) -> Result<Vec<FragmentRow>, StoreError> {
         let range = Range { start: wish.start, end: Some(wish.end) };
-        let rows = self.rows(store, stream, wish.clock, range, fragments)?;
+        self.rows(store, stream, wish.clock, range, most)
+    }
+
+    /// The clip of fragments, with so many bytes of media at the most. Waits for the disk.
+    pub(crate) fn clip(
+        &self,
+        store: &Store,
+        clock: FragmentSelectorType,
+        rows: &[FragmentRow],
+        bytes: u64,
+    ) -> Result<Assembly, PlaybackError> {
         let (mut scenes, mut row, mut left) = (Vec::with_capacity(rows.len()), Row::default(), bytes);
         let mut first = None;
-        for fragment in &rows {
+        for fragment in rows {
             let facts = match self.facts(store, fragment) {
                 Err(PlaybackError::Store(error)) => {
                     tracing::warn!(number = %fragment.number, %error, "a fragment is left out of a clip");
@@ -195,12 +204,11 @@ impl Playback {
                 None if scenes.is_empty() => 0,
                 None => break,
             };
-            let at = row.place(facts.start(wish.clock), facts.duration);
+            let at = row.place(facts.start(clock), facts.duration);
             scenes.push(Scene { fragment: Arc::new(store.fragment(fragment)?), at });
         }
-        let count = scenes.len();
         match first {
-            Some(program) if count > 0 => Ok((clip(&program, scenes)?, count)),
+            Some(program) if !scenes.is_empty() => Ok(clip(&program, scenes)?),
             _ => Err(PlaybackError::nothing()),
         }
     }

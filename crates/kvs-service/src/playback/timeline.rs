@@ -38,6 +38,9 @@ pub(crate) struct Entry {
     pub(crate) program: Arc<Program>,
     /// It does not join the one before.
     pub(crate) discontinuity: bool,
+    /// When it begins and ends, by the producer's clock.
+    producer_time: Utc,
+    producer_end: Utc,
     /// Where it begins in the media time of a manifest.
     pub(crate) at: Duration,
     /// In a replay, how long after the session began it is shown.
@@ -53,6 +56,8 @@ pub(crate) struct Timeline {
     gone: u64,
     gone_discontinuities: u64,
     newest: Option<After>,
+    /// What a replay has shown, it shows, whatever the calendar does.
+    reached: Duration,
     /// There will be no others.
     complete: bool,
     /// It ends here: what comes next cannot be played in this session.
@@ -61,6 +66,8 @@ pub(crate) struct Timeline {
     headers: Vec<Arc<Program>>,
     /// The longest fragment so far.
     longest: Duration,
+    /// How long those last together that a replay begins with.
+    head: Duration,
 }
 
 /// What a playlist shows.
@@ -75,6 +82,8 @@ pub(crate) struct Window<'a> {
     pub(crate) ended: bool,
     /// The longest fragment of the session so far.
     pub(crate) longest: Duration,
+    /// How long those last together that a replay began with.
+    pub(crate) head: Duration,
 }
 
 impl Timeline {
@@ -85,10 +94,12 @@ impl Timeline {
             gone: 0,
             gone_discontinuities: 0,
             newest: None,
+            reached: Duration::ZERO,
             complete: false,
             broken: None,
             headers: Vec::new(),
             longest: Duration::ZERO,
+            head: Duration::ZERO,
         }
     }
 
@@ -119,7 +130,14 @@ impl Timeline {
     }
 
     fn age(&self, now: Utc) -> Duration {
-        now.since(self.ticket.created).unwrap_or_default()
+        now.since(self.ticket.created).unwrap_or_default().max(self.reached)
+    }
+
+    /// Those before this one have expired, and are not there any more: the places of the others stay as they are, or grow.
+    pub(crate) const fn begin_behind(&mut self, first: Number) {
+        if self.newest.is_none() {
+            self.gone = first.sequence.saturating_sub(self.ticket.first.sequence);
+        }
     }
 
     /// Adds the fragment behind the last. What cannot be played in this session ends it there.
@@ -138,6 +156,9 @@ impl Timeline {
                     self.headers.push(Arc::clone(&entry.program));
                 }
                 self.longest = self.longest.max(entry.duration);
+                if entry.release.is_zero() {
+                    self.head = self.head.saturating_add(entry.duration);
+                }
                 self.entries.push_back(entry);
                 self.let_go(now);
             }
@@ -148,6 +169,16 @@ impl Timeline {
     /// Passes over a fragment that cannot be read, or that repeats another.
     pub(crate) const fn pass(&mut self, row: &FragmentRow) {
         self.newest = Some(After { producer_time: row.producer_time, number: row.number });
+    }
+
+    /// Whether one with the same time by the producer's clock is there.
+    pub(crate) fn repeats(&self, row: &FragmentRow) -> bool {
+        self.entries.iter().rev().any(|entry| entry.producer_time == row.producer_time)
+    }
+
+    /// Nothing comes behind what is there.
+    pub(crate) const fn is_broken(&self) -> bool {
+        self.broken.is_some()
     }
 
     /// Ends the session here.
@@ -171,17 +202,20 @@ impl Timeline {
         };
         let start = facts.start(wish.clock);
         let joins = before.is_some_and(|before| joins(before.start, before.duration, start));
+        // What was held up on its way joins, whenever it arrived.
+        let follows = before.is_some_and(|before| joins_at(before.producer_end, facts.producer_time));
         let changes = before.is_some_and(|before| before.header != header);
         let discontinuity = match wish.discontinuities {
             Discontinuities::Always => true,
-            Discontinuities::Never => false,
+            // Nobody can go on where time goes back.
+            Discontinuities::Never => before.is_some_and(|before| start < before.start),
             Discontinuities::OnDiscontinuity => changes || (before.is_some() && !joins),
         };
         let placed = self.ticket.media_time(start);
         let at = match before {
             Some(before) if joins => before.at.saturating_add(start.since(before.start).unwrap_or_default()),
             // What is played as a whole has no gaps; what is live keeps to the clock, by which players find its end.
-            Some(before) if wish.mode == Mode::OnDemand => before.at.saturating_add(before.duration),
+            Some(before) if follows || wish.mode != Mode::Live => before.at.saturating_add(before.duration),
             Some(before) => placed.max(before.at.saturating_add(before.duration)),
             None => placed,
         };
@@ -194,6 +228,8 @@ impl Timeline {
             number: facts.number,
             start,
             duration: facts.duration,
+            producer_time: facts.producer_time,
+            producer_end: facts.producer_time.checked_add(facts.duration).unwrap_or(facts.producer_time),
             bytes: facts.bytes,
             header,
             program,
@@ -226,6 +262,7 @@ impl Timeline {
 
     /// What the playlist shows. It is an error once nothing of it can be.
     pub(crate) fn window(&mut self, now: Utc) -> Result<Window<'_>, Unplayable> {
+        self.reached = self.age(now);
         self.let_go(now);
         let (shown, most) = (self.shown(now), usize::from(self.ticket.wish.most));
         let first = match self.ticket.wish.mode {
@@ -247,6 +284,7 @@ impl Timeline {
                 .saturating_add(u64::try_from(before).unwrap_or(u64::MAX)),
             ended,
             longest: self.longest,
+            head: self.head,
         })
     }
 
@@ -281,11 +319,12 @@ fn at_once(most: u16) -> u64 {
 
 /// Whether something begins where what began before it ends.
 pub(crate) fn joins(before: Utc, lasts: Duration, start: Utc) -> bool {
-    let end = before.checked_add(lasts);
-    end.is_some_and(|end| {
-        end.since(start).is_some_and(|overlap| overlap <= TOLERANCE)
-            || start.since(end).is_some_and(|gap| gap <= TOLERANCE)
-    })
+    before.checked_add(lasts).is_some_and(|end| joins_at(end, start))
+}
+
+fn joins_at(end: Utc, start: Utc) -> bool {
+    end.since(start).is_some_and(|overlap| overlap <= TOLERANCE)
+        || start.since(end).is_some_and(|gap| gap <= TOLERANCE)
 }
 
 /// Whether a session may go on with another header (kvs-api 6.2).

@@ -544,7 +544,14 @@ impl TimeIndex for RedbIndex {
             Between::Numbers(from, to) => self.by_number(stream, from.max(behind), to, limit),
             Between::ServerTimes(from, to) => {
                 let from = self.by_server_time(stream, behind, from)?;
-                let mut rows = self.by_number(stream, from, Number::LAST, limit)?;
+                // Not to the end of the stream: what comes behind is found as fast as what comes first.
+                let beyond = to.millis().checked_add(1).and_then(Utc::from_millis);
+                let to_number = match beyond {
+                    Some(beyond) => self.by_server_time(stream, from, beyond)?.previous(),
+                    None => Some(Number::LAST),
+                };
+                let Some(to_number) = to_number else { return Ok(Vec::new()) };
+                let mut rows = self.by_number(stream, from, to_number, limit)?;
                 rows.retain(|row| row.number.server_time().is_some_and(|time| time <= to));
                 Ok(rows)
             }

@@ -4,6 +4,7 @@
 
 mod asked;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -38,8 +39,18 @@ const MEDIA_ERROR: &str = "MEDIA_ERROR";
 #[serde(rename_all = "PascalCase")]
 struct Image {
     error: Option<&'static str>,
-    image_content: Option<String>,
+    image_content: Option<Content>,
     time_stamp: EpochSeconds,
+}
+
+/// A picture as text, which several instants may show.
+#[derive(Clone)]
+struct Content(Arc<str>);
+
+impl Serialize for Content {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
 }
 
 /// Answers GetImages.
@@ -93,6 +104,7 @@ pub(crate) async fn answer(
         rows,
         open: [None, None],
         place: 0,
+        ready: VecDeque::new(),
         sent: 0,
         ended: false,
         faults: service.faults.list_media(stream.name()),
@@ -147,6 +159,8 @@ struct Images {
     ended: bool,
     faults: ConnectionFaults,
     /// Bytes of media that were read.
+    /// Images from the place on that are made.
+    ready: VecDeque<Image>,
     read: u64,
     started: Monotonic,
     stream: Arc<ActiveStream>,
@@ -196,22 +210,19 @@ impl Source for Images {
             return None;
         }
         let mut piece = Vec::from(if self.place == 0 { &b"{\"Images\":["[..] } else { b"" });
-        while let Some(instant) = self.instant() {
-            let images = self.images(instant).await;
+        while let Some(image) = self.image().await {
             if self.service.is_stopping() {
                 // A cut tells that this was not all.
                 return Some(Err(Broken));
             }
-            for image in &images {
-                if self.place > 0 {
-                    piece.push(b',');
-                }
-                if let Err(error) = serde_json::to_writer(&mut piece, image) {
-                    tracing::error!(%error, "a picture cannot be written");
-                    return Some(Err(Broken));
-                }
-                self.place += 1;
+            if self.place > 0 {
+                piece.push(b',');
             }
+            if let Err(error) = serde_json::to_writer(&mut piece, &image) {
+                tracing::error!(%error, "a picture cannot be written");
+                return Some(Err(Broken));
+            }
+            self.place += 1;
             let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
             // What is empty is many to a piece.
             if length > SMALL {
@@ -241,6 +252,15 @@ impl Images {
     fn instant(&self) -> Option<Utc> {
         let goes_on = self.place < self.most && self.sent < limits::IMAGES_BYTES;
         goes_on.then(|| self.page.instant(self.place)).flatten()
+    }
+
+    /// The next image of the page.
+    async fn image(&mut self) -> Option<Image> {
+        let instant = self.instant()?;
+        if self.ready.is_empty() {
+            self.ready = self.images(instant).await.into();
+        }
+        self.ready.pop_front()
     }
 
     /// The images of an instant and of those that follow and need the same frames.
@@ -297,7 +317,7 @@ impl Images {
     }
 
     /// The pictures of a group, as far as there are any.
-    async fn made(&mut self, opened: &Opened, group: &Group) -> Result<Vec<Option<String>>, NotMade> {
+    async fn made(&mut self, opened: &Opened, group: &Group) -> Result<Vec<Option<Content>>, NotMade> {
         let Ok(footage) = &opened.footage else { return Ok(Vec::new()) };
         let service = Arc::clone(&self.service);
         // Before the media is read: what waits takes no memory.
@@ -348,13 +368,13 @@ impl Images {
         MEDIA_ERROR
     }
 
-    fn content(&self, picture: &[u8]) -> String {
+    fn content(&self, picture: &[u8]) -> Content {
         self.stream.metrics.images_bytes.add(u64::try_from(picture.len()).unwrap_or(u64::MAX));
         let mut content = encode(picture, STANDARD);
         while !content.len().is_multiple_of(4) {
             content.push('=');
         }
-        content
+        Content(content.into())
     }
 
     /// What an instant shows.
