@@ -12,6 +12,7 @@ use kvs_client::clock;
 use kvs_client::download::{Begin, Download, Failure, Item, Next, Snap};
 use kvs_media::time::Monotonic;
 
+use super::mark::Mark;
 use super::reading::{Output, Reading, Target};
 use super::run::Run;
 use super::seek::{self, Wish};
@@ -56,6 +57,8 @@ struct Work {
     target: Option<Target>,
     /// Since when it waits for media.
     waits: Option<Monotonic>,
+    /// The fragment that is read begins behind the stop.
+    behind: bool,
 }
 
 /// What the streaming thread has to do next.
@@ -138,8 +141,13 @@ impl BaseSrcImpl for Fetch {
         let run = run.ok_or_else(|| gst::error_msg!(gst::CoreError::StateChange, ("there is no run")))?;
         *lock(&self.extent) = Extent::default();
         *lock(&self.hand) = Hand::default();
-        *lock(&self.work) =
-            Some(Work { reading: Reading::new(run), download: None, target: None, waits: None });
+        *lock(&self.work) = Some(Work {
+            reading: Reading::new(run),
+            download: None,
+            target: None,
+            waits: None,
+            behind: false,
+        });
         Ok(())
     }
 
@@ -190,6 +198,7 @@ impl BaseSrcImpl for Fetch {
         gst::debug!(SRC, imp = self, "to {position} ({snap:?})");
         work.target = Some(Target { position, snap, moves });
         work.download = None;
+        work.behind = false;
         lock(&self.hand).download = None;
         // What came before is not wanted any more, and its connection is free.
         work.reading.run().close();
@@ -370,7 +379,10 @@ impl Fetch {
     /// What goes out for it, if anything does now.
     fn put_out(&self, work: &mut Work, output: Output) -> Result<Option<gst::Buffer>, gst::FlowError> {
         match output {
+            Output::Buffer(buffer) if work.behind && !self.is_before_the_stop(&buffer) => {}
             Output::Buffer(buffer) => return Ok(Some(buffer)),
+            Output::Mark(Mark::End { .. }) if work.behind => return Err(gst::FlowError::Eos),
+            Output::Mark(_) if work.behind => {}
             Output::Mark(mark) => {
                 // It goes with the next buffer, behind a segment that is due: an empty one, so that it goes now.
                 self.obj().send_event(mark.event(work.reading.run().stretch()));
@@ -399,15 +411,25 @@ impl Fetch {
                     }
                 })?;
             }
-            Output::Reached(position) => {
-                let segment = self.obj().segment();
-                let stop = segment.downcast_ref::<gst::ClockTime>().and_then(gst::FormattedSegment::stop);
-                if stop.is_some_and(|stop| position >= nanos(stop)) {
+            Output::Reached(position) if self.stop_position().is_some_and(|stop| position >= nanos(stop)) => {
+                if std::mem::replace(&mut work.behind, true) {
                     return Err(gst::FlowError::Eos);
                 }
             }
+            Output::Reached(_) => {}
         }
         Ok(None)
+    }
+
+    fn stop_position(&self) -> Option<gst::ClockTime> {
+        self.obj().segment().downcast_ref::<gst::ClockTime>().and_then(gst::FormattedSegment::stop)
+    }
+
+    /// What other tracks say before the pictures that a fragment begins with is in that fragment. Nothing else of it is
+    /// wanted when those are behind the stop.
+    fn is_before_the_stop(&self, buffer: &gst::Buffer) -> bool {
+        let alone = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        alone && buffer.pts().zip(self.stop_position()).is_some_and(|(pts, stop)| pts < stop)
     }
 
     /// Changes the segment, which goes out before the next buffer does.
