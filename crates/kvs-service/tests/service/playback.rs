@@ -200,6 +200,53 @@ async fn a_live_playlist_slides_with_what_comes_in() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_shows_all_of_its_range_in_its_time_and_ends() {
+    let (running, client, _) = recorded(8).await;
+    // Sent again, as after a break: it is shown once.
+    film(&client, "cam", &mut Body::playable("h264-high.avcC"), &seconds(8)[3..5]).await;
+    let selector = range("PRODUCER_TIMESTAMP", 0.0, 60.0);
+    let body = json!({ "PlaybackMode": "LIVE_REPLAY", "HLSFragmentSelector": selector,
+        "DASHFragmentSelector": selector, "MaxMediaPlaylistFragmentResults": 8, "MaxManifestFragmentResults": 8 });
+    let playlist = session(&client, HLS, body.clone()).await.replace("Master", "Media") + "&TrackNumber=1";
+    let manifest = session(&client, DASH, body).await;
+    let mut zero = None;
+    for (passed, shown, ended) in
+        [(0, 3, false), (1_000, 4, false), (3_000, 6, false), (5_000, 8, true), (90_000, 8, true)]
+    {
+        let skew = format!(r#"{{ "what": {{ "skew_clock": {{ "millis": {passed} }} }} }}"#);
+        running.service.faults().clear();
+        running.service.faults().set(skew.as_bytes()).unwrap();
+        let (list, mpd) = (text(&client, &playlist).await, text(&client, &manifest).await);
+        assert_eq!((uris(&list).len(), mpd.matches("<S t=").count()), (shown, 2 * shown), "{passed}: {list}");
+        assert_eq!(list.ends_with("#EXT-X-ENDLIST\n"), ended, "{passed}: {list}");
+        assert_eq!(mpd.contains("type=\"static\""), ended, "{passed}: {mpd}");
+        let start = mpd.split("availabilityStartTime=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+        assert_eq!(*zero.get_or_insert(start.clone()), start, "{passed}");
+        assert!(mpd.contains("<S t=\"10000\""), "{passed}: {mpd}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_session_goes_on_as_it_was_after_a_restart() {
+    let (running, client, _) = recorded(3).await;
+    let live = json!({ "MaxMediaPlaylistFragmentResults": 3, "DiscontinuityMode": "ON_DISCONTINUITY",
+        "HLSFragmentSelector": { "FragmentSelectorType": "PRODUCER_TIMESTAMP" } });
+    let playlist = session(&client, HLS, live).await.replace("Master", "Media") + "&TrackNumber=1";
+    text(&client, &playlist).await;
+    let later: Vec<i64> = (3..9).map(|second| BASE + second * 1_000).collect();
+    film(&client, "cam", &mut Body::playable("h264-baseline.avcC"), &later).await;
+    let before = text(&client, &playlist).await;
+    assert!(
+        before.contains("#EXT-X-MEDIA-SEQUENCE:6\n") && before.contains("&SequenceNumber=1\""),
+        "{before}"
+    );
+    let running = Running::on(running.stop().await, |_| {}).await;
+    assert_eq!(text(&running.client(), &playlist).await, before);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dash_names_fragments_by_their_places() {
     let (running, client, film) = recorded(3).await;
     let selector = range("PRODUCER_TIMESTAMP", 0.0, 3_600.0);
