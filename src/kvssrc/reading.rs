@@ -18,6 +18,9 @@ use super::stats::Tally;
 use super::timeline::{ByServer, Live, Pace, Recorded};
 use crate::message::{self, Ration};
 
+/// Tracks do not end together: the next fragment may begin by so much, or a frame, before the last of them does.
+const OVERLAP: i64 = 100_000_000;
+
 /// What one place of a stream becomes.
 #[derive(Debug)]
 pub(super) enum Output {
@@ -256,7 +259,7 @@ impl Reading {
     fn begin(&mut self, fragment: Arc<Fragment>, now: impl FnOnce() -> i64) {
         if let Some(server) = &mut self.server {
             let moved = server.moved();
-            server.begin(fragment.producer, fragment.server);
+            server.begin(fragment.producer, fragment.server, fragment.resumed);
             Tally::add(&self.run.tally.server_moved, server.moved().saturating_sub(moved));
         }
         let shift = |utc: Utc| match &self.server {
@@ -281,7 +284,13 @@ impl Reading {
             }
             Some(Line::Live(live)) => {
                 let now = now();
-                let moved = live.begin(begins, fragment.server, now);
+                let several = fragment.header.tracks.len() > 1;
+                let overlap = if several { self.tracks.longest().max(OVERLAP) } else { 0 };
+                // What goes on that was cut is where it was.
+                let moved = match live.at(begins) {
+                    Some(_) if fragment.resumed => None,
+                    _ => live.begin(begins, fragment.server, now, overlap),
+                };
                 let position = live.at(begins).unwrap_or(now);
                 if let Some(moved) = moved {
                     Tally::add(&self.run.tally.time_moved, 1);

@@ -89,8 +89,11 @@ pub(crate) struct ByServer {
 }
 
 impl ByServer {
-    /// A fragment begins.
-    pub(crate) fn begin(&mut self, producer: Utc, server: Utc) {
+    /// A fragment begins. One that is `resumed` is where it was.
+    pub(crate) fn begin(&mut self, producer: Utc, server: Utc, resumed: bool) {
+        if resumed && self.latest.is_some() {
+            return;
+        }
         let least = self.latest.map(|latest| Utc::from_nanos(latest.nanos().saturating_add(1_000_000)));
         let begin = match least {
             Some(least) if server < least => {
@@ -145,7 +148,8 @@ impl Live {
     /// elsewhere when the producer's clock has jumped; then by how much.
     ///
     /// What is read faster than it was made, as a backlog is, steps by the service's clock as it does by the producer's.
-    pub(crate) fn begin(&mut self, utc: Utc, server: Utc, now: i64) -> Option<i64> {
+    /// Where tracks end one after another, a fragment may begin `overlap` before the latest of the frames before it.
+    pub(crate) fn begin(&mut self, utc: Utc, server: Utc, now: i64, overlap: i64) -> Option<i64> {
         let before = self.begun.replace((utc, server));
         let (Some(offset), Some((latest, came))) = (self.offset, self.latest) else {
             self.offset = Some(now.saturating_sub(utc.nanos()));
@@ -156,7 +160,7 @@ impl Live {
         let came_alike = before.is_some_and(|(begun, came_in)| {
             apart(utc, begun).saturating_sub(apart(server, came_in)) <= TOLERANCE
         });
-        if ahead > 0 && (came_alike || ahead.saturating_sub(elapsed) <= TOLERANCE) {
+        if ahead > overlap.saturating_neg() && (came_alike || ahead.saturating_sub(elapsed) <= TOLERANCE) {
             return None;
         }
         // Behind all that was said.
@@ -301,27 +305,30 @@ mod tests {
     #[test]
     fn by_the_services_clock_no_fragment_lies_on_another() {
         let mut line = ByServer::default();
-        line.begin(at(0), at(5_000));
+        line.begin(at(0), at(5_000), false);
         assert_eq!(line.utc(at(40)), at(5_040));
         assert_eq!(line.utc(at(1_960)), at(6_960));
         // Sent in one go.
-        line.begin(at(2_000), at(5_100));
+        line.begin(at(2_000), at(5_100), false);
         assert_eq!((line.utc(at(2_000)), line.moved()), (at(6_961), 1));
-        line.begin(at(4_000), at(9_000));
+        // The rest of it, which its producer has sent again.
+        line.begin(at(2_000), at(8_000), true);
+        assert_eq!((line.utc(at(2_040)), line.moved()), (at(7_001), 1));
+        line.begin(at(4_000), at(9_000), false);
         assert_eq!(line.utc(at(4_000)), at(9_000));
     }
 
     #[test]
     fn the_first_frame_of_a_live_stream_is_shown_when_it_comes() {
         let mut live = Live::default();
-        assert_eq!(live.begin(at(0), at(0), 7_000 * MS), None);
+        assert_eq!(live.begin(at(0), at(0), 7_000 * MS, 0), None);
         assert_eq!(live.position(at(0), 7_000 * MS), 7_000 * MS);
         // The rest of the fragment is there already.
         assert_eq!(live.position(at(960), 7_001 * MS), 7_960 * MS);
-        assert_eq!(live.begin(at(1_000), at(1_000), 7_050 * MS), None);
+        assert_eq!(live.begin(at(1_000), at(1_000), 7_050 * MS, 0), None);
         assert_eq!(live.position(at(1_000), 7_050 * MS), 8_000 * MS);
         // A camera that pauses, and one that is late.
-        assert_eq!(live.begin(at(3_601_000), at(3_601_000), 3_607_000 * MS), None);
+        assert_eq!(live.begin(at(3_601_000), at(3_601_000), 3_607_000 * MS, 0), None);
         assert_eq!(live.position(at(3_601_000), 3_607_000 * MS), 3_608_000 * MS);
     }
 
@@ -329,16 +336,28 @@ mod tests {
     fn a_clock_that_jumps_makes_time_go_on_where_it_is() {
         for (jump, now) in [(86_400_000, 7_100), (-86_400_000, 7_100)] {
             let mut live = Live::default();
-            live.begin(at(0), at(0), 7_000 * MS);
+            live.begin(at(0), at(0), 7_000 * MS, 0);
             live.position(at(0), 7_000 * MS);
             live.position(at(500), 7_020 * MS);
-            let moved = live.begin(at(jump), at(1_000), now * MS).unwrap();
+            let moved = live.begin(at(jump), at(1_000), now * MS, 0).unwrap();
             assert_eq!(moved.signum(), -jump.signum());
             // Not before what was said.
             assert_eq!(live.position(at(jump), now * MS), 7_501 * MS);
             assert_eq!(live.position(at(jump + 40), now * MS), 7_541 * MS);
-            assert_eq!(live.begin(at(jump + 1_000), at(2_000), (now + 1_000) * MS), None);
+            assert_eq!(live.begin(at(jump + 1_000), at(2_000), (now + 1_000) * MS, 0), None);
         }
+    }
+
+    #[test]
+    fn tracks_that_end_one_after_another_are_no_jump() {
+        let mut live = Live::default();
+        live.begin(at(0), at(0), 7_000 * MS, 0);
+        live.position(at(2_010), 7_010 * MS);
+        let mut alone = live;
+        assert_eq!(live.begin(at(2_000), at(2_000), 9_000 * MS, 100 * MS), None);
+        assert_eq!(live.position(at(2_000), 9_000 * MS), 9_000 * MS);
+        assert!(alone.begin(at(2_000), at(2_000), 9_000 * MS, 0).is_some());
+        assert!(live.begin(at(1_000), at(4_000), 9_000 * MS, 100 * MS).is_some());
     }
 
     #[test]
@@ -347,13 +366,13 @@ mod tests {
         // A frame every three seconds, each a fragment, all read at once; they came in a little unevenly.
         for (number, late) in [80, 300, 0, 900, 40].into_iter().enumerate() {
             let at_ms = i64::try_from(number).unwrap() * 3_000;
-            assert_eq!(live.begin(at(at_ms), at(at_ms + late), 7_000 * MS), None, "{number}");
+            assert_eq!(live.begin(at(at_ms), at(at_ms + late), 7_000 * MS, 0), None, "{number}");
             assert_eq!(live.position(at(at_ms), 7_000 * MS), (7_000 + at_ms) * MS);
         }
         // The clock jumps in the middle of it.
-        assert!(live.begin(at(86_400_000), at(15_000), 7_000 * MS).is_some());
+        assert!(live.begin(at(86_400_000), at(15_000), 7_000 * MS, 0).is_some());
         assert_eq!(live.position(at(86_400_000), 7_000 * MS), 19_001 * MS);
-        assert_eq!(live.begin(at(86_403_000), at(18_000), 7_000 * MS), None);
+        assert_eq!(live.begin(at(86_403_000), at(18_000), 7_000 * MS, 0), None);
     }
 
     #[test]
@@ -425,14 +444,14 @@ mod tests {
             line.add(Span { from: b, to: c });
             let _ = (line.position(b), line.position(c), line.utc(now));
             let mut live = Live::default();
-            live.begin(a, b, now);
+            live.begin(a, b, now, 0);
             live.position(b, now);
-            live.begin(c, a, now);
+            live.begin(c, a, now, 0);
             live.position(c, now);
             let mut server = ByServer::default();
-            server.begin(a, b);
+            server.begin(a, b, false);
             server.utc(c);
-            server.begin(c, a);
+            server.begin(c, a, true);
             let mut pace = Pace::new((now % 2 == 0).then_some(now));
             for at in [a, b, c] {
                 pace.take(at.nanos(), (at.nanos() % 2 == 0).then_some(now));

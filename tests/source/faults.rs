@@ -18,7 +18,8 @@ fn assert_whole(frames: &[Got]) {
     for pair in frames.windows(2) {
         let step = pair[1].utc - pair[0].utc;
         assert!((50_000_000..400_000_000).contains(&step), "{step} ns behind {}", pair[0].utc);
-        assert!(pair[1].pts > pair[0].pts);
+        // Time is where it was, whatever happened in between.
+        assert_eq!(i64::try_from(pair[1].pts).unwrap() - i64::try_from(pair[0].pts).unwrap(), step);
     }
 }
 
@@ -42,6 +43,54 @@ fn calls_that_end_all_the_time_are_not_seen() {
             assert_whole(&reader.came("video_0").frames);
             ground.clear_faults();
         }
+    }
+}
+
+#[test]
+fn what_is_cut_within_a_fragment_goes_on_where_it_was() {
+    let h264 = H264.replace("key-int-max=10", "key-int-max=20");
+    assert_ne!(h264, H264);
+    // Somewhere in the second fragment.
+    let reset = json!({ "times": 5, "what": { "reset_after": { "bytes": 20_000 } } });
+    let close = json!({ "times": 5, "what": { "close_after": { "bytes": 20_000 } } });
+    for (properties, fault) in [
+        ("", &close),
+        ("start-selector=earliest", &reset),
+        ("timeline=server start-selector=earliest", &reset),
+        ("timeline=server from=-10min", &close),
+    ] {
+        let ground = Ground::with(|config| {
+            config.allow_faults = true;
+            config.limits.get_media_calls = 100;
+        });
+        let sink = ground.sink("door");
+        let camera = Line::new(&format!("{} ! {h264} ! queue ! {sink}", live_pictures()));
+        camera.play();
+        camera.until_stat("num-fragments-persisted", 1);
+        ground.fault(fault.clone());
+        let reader = Reader::of(&ground, "door", properties);
+        reader.line.play();
+        reader.line.until_stat("num-duplicate-frames", 5);
+        let had = reader.came("video_0").frames.len();
+        reader.until_frames("video_0", had + 15);
+        let frames = reader.came("video_0").frames;
+        if properties.starts_with("timeline") {
+            assert_whole_by_the_service(&frames);
+        } else {
+            assert_whole(&frames);
+        }
+        assert!(reader.line.said("kvs-repaired").is_empty());
+        assert_eq!(reader.line.stat("num-time-moved"), 0);
+    }
+}
+
+/// Every frame once, in order, and each fragment in one piece.
+fn assert_whole_by_the_service(frames: &[Got]) {
+    for pair in frames.windows(2) {
+        let step = pair[1].utc - pair[0].utc;
+        assert!((50_000_000..400_000_000).contains(&step), "{step} ns behind {}", pair[0].utc);
+        let shown = i64::try_from(pair[1].pts).unwrap() - i64::try_from(pair[0].pts).unwrap();
+        assert!(shown > 0 && (shown == step || pair[1].key), "{shown} for {step} behind {}", pair[0].utc);
     }
 }
 
