@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::UniqueFlowCombiner;
-use kvs_client::download::Fragment;
+use kvs_client::download::{Failure, FailureKind, Fragment};
 use kvs_media::mkv::Header;
 use kvs_media::{Track, TrackKind, TrackNumber};
 
@@ -230,11 +230,16 @@ impl Demux {
                 flushed
             }
             gst::EventView::Eos(_) => {
-                self.work(|inner| {
-                    for lane in &mut inner.lanes {
-                        lane.end();
-                    }
+                let is_bare = self.work(|inner| {
+                    inner.lanes.iter_mut().for_each(Lane::end);
+                    inner.lanes.is_empty()
                 });
+                // There is nobody whom the end could be told, and all would wait for it.
+                if is_bare && let Some(run) = lock(&self.asked).run.clone() {
+                    let message = "what comes has no tracks".to_owned();
+                    let failure = Failure { kind: FailureKind::Empty, message, request_id: None };
+                    run.voice().fail(&run, &failure);
+                }
                 true
             }
             _ => gst::Pad::event_default(pad, Some(&*self.obj()), event),

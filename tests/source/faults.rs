@@ -178,6 +178,30 @@ fn damage_that_lasts_costs_what_is_damaged_and_is_said() {
 }
 
 #[test]
+fn a_range_of_which_nothing_can_be_read_is_one_clear_error() {
+    let ground = Ground::with(|config| config.allow_faults = true);
+    ground.record("door", &format!("{} ! {H264} ! k.", pictures(10)), START);
+    ground.settle();
+    let number = ground.listed("door")[0]["FragmentNumber"].clone();
+    let lose = json!({ "what": { "lose_fragment": { "number": number } } });
+    for (fault, reason) in [(lose, "missing"), (json!({ "what": { "damage_media": { "at": 0 } } }), "damaged")] {
+        ground.fault(fault);
+        let reader = Reader::of(&ground, "door", RANGE);
+        reader.line.play();
+        let errors =
+            reader.line.wait("an error", |line| Some(line.errors()).filter(|errors| !errors.is_empty()));
+        assert!(errors.len() == 1 && errors[0].contains("nothing of the range can be read"), "{errors:?}");
+        let dropped = reader.line.said("kvs-dropped");
+        assert_eq!(dropped.len(), 1);
+        assert_eq!(dropped[0].get::<&str>("reason").unwrap(), reason);
+        reader.line.set(gst::State::Null);
+        assert_eq!(reader.line.errors().len(), 1);
+        ground.clear_faults();
+        ground.settle();
+    }
+}
+
+#[test]
 fn a_fragment_that_is_missing_is_said_and_the_rest_comes_out() {
     let ground = archive();
     let all = pictures_of(&ground);

@@ -61,7 +61,7 @@ pub enum FailureKind {
     StartupTimeout,
     /// No room, and that was to be a failure.
     Full,
-    /// Nothing is recorded in the range that was to be read.
+    /// Nothing is recorded in the range that was to be read, or nothing of it can be.
     Empty,
 }
 

@@ -493,8 +493,12 @@ impl Session {
     /// The range is at its end.
     fn finish(&mut self) {
         self.close_all();
-        if !self.given && !self.told_range {
-            let message = "nothing is recorded in the range".to_owned();
+        // Who began within it knows that there is something, and may be behind the last of it.
+        if !self.given && (self.entry.is_none() || !self.told_range) {
+            let message = match self.stats.lost {
+                0 => "nothing is recorded in the range".to_owned(),
+                lost => format!("nothing of the range can be read: {lost} lost"),
+            };
             return self.fail(Failure { kind: FailureKind::Empty, message, request_id: None });
         }
         self.flush_entry();
