@@ -145,7 +145,13 @@ fn local(address: SocketAddr) -> SocketAddr {
 /// What there is to paste.
 fn greet(running: &Running, data: &Path, opened: &Opened) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "kvs serve is ready\n\n  URL     {}\n  data    {}", running.url, data.display())?;
+    let url = running.url.trim_end_matches('/');
+    writeln!(
+        out,
+        "kvs serve is ready\n\n  URL     {}\n  page    {url}/\n  data    {}",
+        running.url,
+        data.display()
+    )?;
     if let Some(ca) = &running.ca {
         writeln!(out, "  CA      {}", ca.display())?;
     }

@@ -17,6 +17,7 @@ pub mod fuzzing;
 mod get_media;
 mod images;
 mod listener;
+mod page;
 mod plain;
 mod playback;
 mod put_media;

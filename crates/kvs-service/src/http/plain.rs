@@ -1,4 +1,4 @@
-//! What is no operation of the service: health, metrics, credentials for containers, faults for tests.
+//! What is no operation of the service: the page, health, metrics, credentials for containers, faults for tests.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use kvs_wire::Exception;
 
 use super::body::{self, Body};
 use super::connection::Connection;
-use super::playback;
 use super::route::{Refused, json, typed};
+use super::{page, playback};
 use crate::random::SystemRandom;
 use crate::service::Service;
 
@@ -30,6 +30,9 @@ pub(crate) async fn answer(
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     if let Some(response) = playback::answer(service, &parts).await {
+        return response;
+    }
+    if let Some(response) = page::answer(&parts) {
         return response;
     }
     let (method, path) = (&parts.method, parts.uri.path());
