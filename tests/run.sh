@@ -8,16 +8,16 @@ export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 # What is installed when it is missing: the package, the steps that need it, the reason.
 PACKAGES=(
     "shellcheck                  scripts                                        reads the shell scripts for faults"
-    "jq                          deps,clippy,fuzz,clients                       reads what cargo says of the workspace"
-    "gcc                         deny,clippy,test,doctest,doc,cost,fuzz,clients links Rust programs"
-    "libc6-dev                   deny,clippy,test,doctest,doc,cost,fuzz,clients links Rust programs"
+    "jq                          deps,clippy,fuzz,clients,players               reads what cargo says of the workspace"
+    "gcc                         deny,clippy,test,doctest,doc,cost,fuzz,clients,players links Rust programs"
+    "libc6-dev                   deny,clippy,test,doctest,doc,cost,fuzz,clients,players links Rust programs"
     "valgrind                    cost                                           counts instructions"
     "g++                         clippy,fuzz                                    compiles libFuzzer"
-    "ffmpeg                      test,clients                                   ffprobe, an independent reader and source"
+    "ffmpeg                      test,clients,players                           ffprobe, an independent reader and source"
     "mkvtoolnix                  test                                           mkvinfo and mkvmerge, independent readers"
-    "libgstreamer1.0-dev         clippy,test,doctest,doc,meson,clients          the plugin is built with it"
-    "libgstreamer-plugins-base1.0-dev clippy,test,doctest,doc,meson,clients     the plugin is built with it"
-    "pkg-config                  clippy,test,doctest,doc,meson,clients          finds those"
+    "libgstreamer1.0-dev         clippy,test,doctest,doc,meson,clients,players  the plugin is built with it"
+    "libgstreamer-plugins-base1.0-dev clippy,test,doctest,doc,meson,clients,players the plugin is built with it"
+    "pkg-config                  clippy,test,doctest,doc,meson,clients,players  finds those"
     "binutils                    test,clients                                   readelf: what programs are linked with"
     "python3-gi                  test                                           an application that is no C program"
     "gir1.2-gstreamer-1.0        test                                           what it sees of GStreamer"
@@ -25,12 +25,15 @@ PACKAGES=(
     "python3-numpy               test                                           pictures as arrays, in an example"
     "gstreamer1.0-plugins-base-apps test                                        gst-play-1.0, gst-discoverer-1.0"
     "gstreamer1.0-tools          test,meson                                     gst-launch-1.0, gst-inspect-1.0"
-    "gstreamer1.0-plugins-base   test,clients                                   test sources, Opus, the converters of pictures"
-    "gstreamer1.0-plugins-good   test,clients                                   Matroska, VP8, VP9, JPEG, A-law, parsers of sound"
+    "gstreamer1.0-plugins-base   test,clients,players                           test sources, Opus, the converters of pictures"
+    "gstreamer1.0-plugins-good   test,clients,players                           Matroska, VP8, VP9, JPEG, A-law, parsers of sound"
     "gstreamer1.0-plugins-bad    test                                           h264parse, h265parse, x265enc, av1enc, voaacenc"
     "gstreamer1.0-plugins-ugly   test                                           x264enc"
-    "gstreamer1.0-libav          test,clients                                   avenc_aac, decoders"
-    "curl                        clients                                        a client that signs by itself"
+    "gstreamer1.0-libav          test,clients,players                           avenc_aac, decoders"
+    "curl                        clients,players                                a client that signs by itself"
+    "chromium                    players                                        the browser that pages and players run in"
+    "nodejs                      players                                        drives it"
+    "npm                         players                                        the players; without it where nodejs brings its own"
     "python3                     clients                                        boto3 and pytest"
     "python3-venv                clients                                        their virtual environment"
     "meson                       meson                                          builds and installs the plugin"
@@ -47,7 +50,7 @@ CARGO_TOOLS=(
 # nextest must not replace itself: the version above is the one in use.
 CARGO_NEXTEST_OPTIONS=(--no-default-features --features default-no-update)
 
-STEPS=(scripts fmt deps deny clippy test clients doctest doc cost meson fuzz)
+STEPS=(scripts fmt deps deny clippy test clients players doctest doc cost meson fuzz)
 declare -A ABOUT=(
     [scripts]="shell scripts parse, pass shellcheck and carry the run bit"
     [fmt]="rustfmt has nothing to change"
@@ -56,6 +59,7 @@ declare -A ABOUT=(
     [clippy]="no warning, on all targets and features"
     [test]="cargo nextest"
     [clients]="boto3, curl and raw sockets against kvs serve"
+    [players]="the page, hls.js and dash.js in Chromium"
     [doctest]="the examples in the documentation"
     [doc]="rustdoc without a warning"
     [cost]="no hot path takes more instructions than its limit"
@@ -152,7 +156,11 @@ require_rust() {
     cargo clippy --version >/dev/null 2>&1 || cannot "clippy is missing: rustup component add clippy"
 }
 
-package_is_there() { [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
+package_is_there() {
+    # A nodejs of its makers has npm in it, and conflicts with Debian's.
+    if [[ $1 == npm ]] && command -v npm >/dev/null; then return 0; fi
+    [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
+}
 
 install_packages() {
     local row package steps reason missing=() lines=() as_root=()
@@ -222,7 +230,7 @@ skip() {
 
 step_scripts() {
     local script scripts=()
-    mapfile -t scripts < <(find . \( -name target -o -name .git -o -name .venv \) -prune -o -type f -name '*.sh' -print)
+    mapfile -t scripts < <(find . \( -name target -o -name .git -o -name .venv -o -name node_modules \) -prune -o -type f -name '*.sh' -print)
     scripts+=(.ci/run)
     for script in "${scripts[@]}"; do
         bash -n "$script"
@@ -331,6 +339,34 @@ make_virtual_environment() {
     cp tests/clients/requirements.txt .venv/requirements.txt
 }
 
+step_players() {
+    local status=0 tests passed skipped
+    KVS_BINARY=$(cargo build --package kvs-cli --package kvs-picture --message-format json-render-diagnostics |
+        jq -r 'select(.executable and .target.name == "kvs").executable')
+    export KVS_BINARY
+    install_players
+    # In the folder: npm and node look for what is installed there.
+    (cd tests/players && timeout --foreground --kill-after=10 300 node --test) >"$WORK/players" 2>&1 || status=$?
+    number() { sed -n "s/^[^a-z]*$1 \([0-9]*\)\$/\1/p" "$WORK/players" | tail -n 1; }
+    tests=$(number tests) passed=$(number pass) skipped=$(number skipped)
+    if ((status)); then cat "$WORK/players"; fi
+    # Without a summary nothing was run: not one test, but one failure.
+    if ((${tests:-0} == 0)); then return 1; fi
+    count passed "${passed:-0}"
+    if ((tests > passed + skipped)); then count failed $((tests - passed - skipped)); fi
+    if ((skipped)); then count skipped "$skipped" "tests in the browser"; fi
+    return "$status"
+}
+
+# Installed again when what is wanted has changed.
+install_players() {
+    local folder=tests/players
+    if cmp -s "$folder/package-lock.json" "$folder/node_modules/.wanted"; then return 0; fi
+    echo "installing the players of $folder"
+    (cd "$folder" && npm ci --prefer-offline --no-audit --no-fund --loglevel=error)
+    cp "$folder/package-lock.json" "$folder/node_modules/.wanted"
+}
+
 step_doctest() {
     local status=0
     timeout --foreground --kill-after=10 900 cargo test --quiet --no-fail-fast --doc --workspace --all-features 2>&1 |
@@ -434,7 +470,7 @@ run_step() {
     echo "${BOLD}== $step${PLAIN}: ${ABOUT[$step]}"
     set +e
     case $step in
-    test | clients | doctest | fuzz)
+    test | clients | players | doctest | fuzz)
         (
             set -e
             "step_$step"
