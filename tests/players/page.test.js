@@ -2,16 +2,21 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import path from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import { open, PATIENCE, tab } from "./browser.js";
-import { Service } from "./service.js";
+import { BINARY, Service } from "./service.js";
 
 const run = promisify(execFile);
 // Recorded an hour ago: so much, then nothing, then so much more in another size.
 const BEGIN = Math.floor(Date.now() / 1_000) - 3_600;
 const [FIRST, GAP, SECOND] = [10, 20, 10];
+
+// `kvs` starts it when pictures are asked for.
+const withoutPictures = existsSync(path.join(path.dirname(BINARY), "kvs-picture")) ? false : "kvs-picture is not built";
 
 let service, browser, live;
 
@@ -101,6 +106,36 @@ test("the list says of each stream how it is", async () => {
   await card("front-door").getByText(/\d bit\/s|bit\/s · keeps 1 day/).waitFor();
   await card("shed").getByText("nothing recorded yet · keeps 1 day").waitFor();
   assert.equal(await page.locator(".card").count(), 3);
+  assert.deepEqual(wrong, []);
+  await page.close();
+});
+
+test("the list has a picture of each stream", { skip: withoutPictures }, async () => {
+  const { page, wrong } = await signedIn();
+  for (const name of ["front-door", "garage"]) {
+    const picture = page.locator(".card", { hasText: name }).locator("img");
+    await picture.waitFor();
+    // As wide as it was asked for, in the shape of the video.
+    const size = await picture.evaluate((img) => img.decode().then(() => [img.naturalWidth, img.naturalHeight]));
+    assert.deepEqual(size, [480, 270], name);
+  }
+  assert.equal(await page.locator(".card", { hasText: "shed" }).locator("img").isVisible(), false);
+  assert.deepEqual(wrong, []);
+  await page.close();
+});
+
+test("a session that has expired is followed by another", async () => {
+  const { page, wrong } = await signedIn("#/front-door", { expected: (text) => text.includes("403 (Forbidden)") });
+  await plays(page, 2);
+  let refused = 0;
+  const begun = page.waitForRequest((request) => request.url().endsWith("/getHLSStreamingSessionURL"));
+  await page.route(/getHLSMediaPlaylist/, (route) => {
+    refused += 1;
+    return refused > 2 ? route.continue() : route.fulfill({ status: 403, body: "Streaming session token is expired\n" });
+  });
+  await begun;
+  await plays(page, 5);
+  assert.ok(refused > 2);
   assert.deepEqual(wrong, []);
   await page.close();
 });
@@ -198,7 +233,9 @@ test("a codec that the browser lacks gets a sentence", async (context) => {
     return context.skip("this browser plays H.265");
   }
   await page.getByText("This browser does not play H.265").first().waitFor();
-  await page.waitForFunction(() => !document.querySelector(".still").hidden || !document.querySelector(".cover").hidden);
+  // A picture of it, or why there is none.
+  if (withoutPictures) await page.getByText("This service makes no pictures.").waitFor();
+  else await page.waitForFunction(() => document.querySelector(".still").naturalWidth === 320);
   assert.deepEqual(wrong, []);
   await page.close();
 });

@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const BINARY = process.env.KVS_BINARY ?? path.join(ROOT, "target/debug/kvs");
+export const BINARY = process.env.KVS_BINARY ?? path.join(ROOT, "target/debug/kvs");
 const REGION = "us-west-2";
 const SETTINGS = `
 [limits]

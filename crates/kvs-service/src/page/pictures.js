@@ -6,19 +6,21 @@ import { holding } from "./recorded.js";
 // GetImages looks at fragments that begin in its range, and at instants at least so far apart.
 const LEAST = 200;
 
-let missing = false;
+// Where a service makes no pictures it is asked again after this.
+const PATIENCE = 60_000;
 
-/** Whether the service makes pictures at all. */
-export const areMissing = () => missing;
+let missing = -PATIENCE;
+
+/** Whether the service makes no pictures at all. */
+export const areMissing = () => performance.now() - missing < PATIENCE;
 
 function blobOf(content, type) {
   const text = atob(content);
   return new Blob([Uint8Array.from(text, (letter) => letter.charCodeAt(0))], { type });
 }
 
-async function images(service, stream, from, step, { signal, width, height, quality = 80 }) {
-  if (missing) return [];
-  const size = width && height ? { WidthPixels: width, HeightPixels: height } : {};
+async function images(service, stream, from, step, { signal, width, quality = 80 }) {
+  if (areMissing()) return [];
   try {
     const answer = await service.call(
       "GetImages",
@@ -27,24 +29,25 @@ async function images(service, stream, from, step, { signal, width, height, qual
         ImageSelectorType: "PRODUCER_TIMESTAMP",
         StartTimestamp: from / 1_000,
         EndTimestamp: (from + step) / 1_000,
-        SamplingInterval: Math.max(LEAST, Math.round(step)),
+        SamplingInterval: step,
         Format: "JPEG",
         FormatConfig: { JPEGQuality: String(quality) },
         MaxResults: 2,
-        ...size,
+        WidthPixels: width,
       },
-      { signal },
+      { signal, tries: 2 },
     );
     return (answer.Images ?? []).filter(({ ImageContent }) => ImageContent);
   } catch (error) {
-    if (error.code === "UnknownOperationException") missing = true;
+    if (/UnknownOperation|ServiceUnavailable/.test(error.code)) missing = performance.now();
     throw error;
   }
 }
 
-/** The picture with which a fragment begins. None where there is none. */
+/** The first picture of a fragment. None where there is none. */
 export async function first(service, stream, fragment, how = {}) {
-  const [image] = await images(service, stream, fragment.start, 0, how);
+  // A fragment may begin with sound, and have its first picture a little later.
+  const [image] = await images(service, stream, fragment.start, LEAST, how);
   return image ? blobOf(image.ImageContent, "image/jpeg") : null;
 }
 

@@ -64,12 +64,12 @@ export class Player {
 
   /** Plays what comes in. */
   live(stream) {
-    return this.#begin((signal) => new LiveFeed(this.service, stream, signal));
+    return this.#begin((signal) => new LiveFeed(this.service, stream, signal), null);
   }
 
   /** Plays what is recorded from an instant on. */
   from(stream, instant) {
-    return this.#begin((signal) => new RecordedFeed(this.service, stream, instant, signal));
+    return this.#begin((signal, from) => new RecordedFeed(this.service, stream, from, signal), instant);
   }
 
   stop() {
@@ -81,15 +81,16 @@ export class Player {
       video.removeAttribute("src");
       video.load();
     }
+    this.#placed = false;
     Object.assign(this, { origin: null, feed: null });
   }
 
-  async #begin(make) {
+  async #begin(make, from) {
     this.stop();
     const abort = new AbortController();
     this.#abort = abort;
     const { signal } = abort;
-    this.feed = make(signal);
+    this.feed = make(signal, from);
     this.on("loading");
     while (!signal.aborted) {
       try {
@@ -98,7 +99,7 @@ export class Player {
       } catch (error) {
         if (signal.aborted) return;
         if (error instanceof SetBack) {
-          this.feed = make(signal);
+          this.feed = make(signal, from);
           continue;
         }
         if (error.isUnplayable) return this.on("unplayable", { reason: error.message });
@@ -108,7 +109,10 @@ export class Player {
         if (error.isDenied || error.isUnknown) return;
         // The network, or nobody sends.
         await pause(2_000, signal).catch(() => {});
-        if (!signal.aborted) this.feed = make(signal);
+        // It goes on where it was.
+        if (this.#placed) from = this.instant;
+        this.#placed = false;
+        if (!signal.aborted) this.feed = make(signal, from);
       }
     }
   }

@@ -16,8 +16,8 @@ const LIVE = 30_000;
 
 const row = (fragment) => ({
   number: fragment.FragmentNumber,
-  start: fragment.ProducerTimestamp * 1_000,
-  server: fragment.ServerTimestamp * 1_000,
+  start: Math.round(fragment.ProducerTimestamp * 1_000),
+  server: Math.round(fragment.ServerTimestamp * 1_000),
   length: fragment.FragmentLengthInMilliseconds,
   bytes: fragment.FragmentSizeInBytes,
 });

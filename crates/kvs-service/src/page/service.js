@@ -75,8 +75,8 @@ export class Service {
     if (Math.abs(ahead - this.ahead) > DATE_ERROR) this.ahead = ahead;
   }
 
-  /** Calls an operation. `as` is how the answer is read: `json` or `blob`. */
-  async call(operation, wish, { signal, as = "json" } = {}) {
+  /** Calls an operation, again where that may help. `as` is how the answer is read: `json` or `blob`. */
+  async call(operation, wish, { signal, as = "json", tries = TRIES } = {}) {
     const path = `/${operation[0].toLowerCase()}${operation.slice(1)}`;
     const body = JSON.stringify(wish);
     for (let tried = 1; ; tried += 1) {
@@ -97,7 +97,7 @@ export class Service {
       const refused = new Refused(response.status, code, said.message ?? said.Message);
       const early = /ClientLimitExceeded|Throttling/.test(code);
       const skewed = refused.isUnknown && this.ahead !== ahead;
-      if (tried === TRIES || !(early || skewed || response.status >= 500)) throw refused;
+      if (tried >= tries || !(early || skewed || response.status >= 500)) throw refused;
       if (!skewed) await pause(250 * 2 ** tried * (0.5 + Math.random()), signal);
     }
   }

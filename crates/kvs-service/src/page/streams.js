@@ -11,7 +11,7 @@ const LIST_EVERY = 15_000;
 const PICTURE_EVERY = 15_000;
 // Calls at a time.
 const TOGETHER = 3;
-const THUMBNAIL = { width: 480, height: 270, quality: 70 };
+const THUMBNAIL = { width: 480, quality: 70 };
 
 class Card {
   #pictured = { number: null, at: 0 };
