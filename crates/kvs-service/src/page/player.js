@@ -11,6 +11,7 @@ const BEFORE_FIRST = 5;
 const AHEAD = 30;
 const BEHIND = 20;
 const STUCK = 3;
+const STARVED = 4;
 const TICK = 200;
 
 const kindOf = (codec) => (/^(mp4a|opus|ac-3|ec-3|alaw|ulaw)/i.test(codec) ? "audio" : "video");
@@ -278,6 +279,8 @@ export class Player {
         playing = false;
         this.on("loading");
         if (feed.isLive) this.#latency = Math.min(this.#latency + feed.target / 2, 10_000);
+      } else if (!inside && feed.isLive && stuck > Math.max(STARVED, (3 * feed.target) / 1_000)) {
+        this.on("waiting");
       }
       if (feed.isLive && ranges.length && !paused) this.#follow(feed, ranges.at(-1)[1] - currentTime);
     }

@@ -11,8 +11,8 @@ const SLOW = 2_500;
 // Fragments of a page, and the time between two: half of what a stream allows a second is left to others.
 const PAGE = 1_000;
 const PACE = 200;
-// A fragment that began so long ago, by the service's clock, and none behind it: nobody sends.
-const LIVE = 30_000;
+// Whoever sends is heard once in a fragment; after a silence between these, nobody sends.
+const [QUIET, SILENT] = [10_000, 30_000];
 
 const row = (fragment) => ({
   number: fragment.FragmentNumber,
@@ -87,7 +87,7 @@ export async function state(service, stream, hours, signal) {
   const { rows } = await list(service, stream, "SERVER", now - MINUTE, now + MINUTE, { signal, most: 200 });
   const last = rows.at(-1);
   if (!last) return { live: false, kept: true, last: await newest(service, stream, hours, signal) };
-  const live = now - last.server - last.length < LIVE;
+  const live = now - last.server - last.length < Math.min(Math.max(QUIET, 2 * last.length + 5_000), SILENT);
   return { live, kept: true, last, bits: bits(rows) };
 }
 

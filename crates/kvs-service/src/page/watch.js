@@ -12,6 +12,7 @@ import { ago, clock, codecName, day, dayRange, fileName, local, moment, rate, re
 const HOUR = 3_600_000;
 const STATE_EVERY = 5_000;
 const TICK = 250;
+const NOTE = 12_000;
 // A clip of this much is proposed.
 const CLIP = 30_000;
 // Enough for the tables of any clip.
@@ -179,6 +180,12 @@ class Watch {
     this.over("Loading");
   }
 
+  /** A note that is of interest for so long. */
+  noteFor(milliseconds, text) {
+    say(this.note, text);
+    pause(milliseconds, this.signal).then(() => this.note.textContent === text && say(this.note, ""), () => {});
+  }
+
   over(text) {
     this.cover.hidden = !text;
     say(this.cover, text);
@@ -192,7 +199,7 @@ class Watch {
       this.over("");
       tell(this.wish.live ? `${this.stream}, live` : `Playing ${moment(this.player.instant)}`);
     } else if (what === "waiting") this.over("Nobody is sending now. The picture comes by itself when it goes on.");
-    else if (what === "gap") say(this.note, `Nothing was recorded from ${clock(detail.from)} to ${clock(detail.to)}.`);
+    else if (what === "gap") this.noteFor(NOTE, `Nothing was recorded from ${clock(detail.from)} to ${clock(detail.to)}.`);
     else if (what === "ended") this.over("This is the end of what is recorded.");
     else if (what === "blocked") this.over("Press Play to begin.");
     else if (what === "silent") say(this.note, `This browser does not play the sound (${codecName(detail.codec)}).`);
