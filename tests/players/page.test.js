@@ -127,6 +127,9 @@ test("the list has a picture of each stream", { skip: withoutPictures }, async (
 test("a session that has expired is followed by another", async () => {
   const { page, wrong } = await signedIn("#/front-door", { expected: (text) => text.includes("403 (Forbidden)") });
   await plays(page, 2);
+  // It plays on in the same element: nothing begins anew.
+  const source = () => page.locator("video").evaluate((video) => video.src);
+  const before = await source();
   let refused = 0;
   const begun = page.waitForRequest((request) => request.url().endsWith("/getHLSStreamingSessionURL"));
   await page.route(/getHLSMediaPlaylist/, (route) => {
@@ -136,6 +139,7 @@ test("a session that has expired is followed by another", async () => {
   await begun;
   await plays(page, 5);
   assert.ok(refused > 2);
+  assert.equal(await source(), before);
   assert.deepEqual(wrong, []);
   await page.close();
 });
@@ -158,6 +162,23 @@ test("live goes on, near what comes in", async () => {
   assert.equal(await time(page), paused);
   await page.getByRole("button", { name: "Play" }).click();
   await plays(page, 1);
+  assert.deepEqual(wrong, []);
+  await page.close();
+});
+
+test("when nobody sends the page says so, and goes on with who sends again", async () => {
+  await service.create("porch");
+  const before = await service.put("porch", { seconds: 600, live: true });
+  await before.has(2);
+  const { page, wrong } = await signedIn("#/porch");
+  await plays(page, 2);
+  await before.stop();
+  await page.locator(".cover", { hasText: "Nobody is sending now" }).waitFor();
+  const after = await service.put("porch", { seconds: 600, live: true, size: "640x360" });
+  await page.waitForFunction(() => document.querySelector("video").videoWidth === 640);
+  await plays(page, 2);
+  await page.getByText(/Nothing was recorded from/).waitFor();
+  await after.stop();
   assert.deepEqual(wrong, []);
   await page.close();
 });
