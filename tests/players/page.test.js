@@ -219,6 +219,24 @@ test("the timeline has the gap, a click plays from there, and playing passes ove
   await page.close();
 });
 
+test("what is recorded plays on where the tracks change", async () => {
+  await service.create("hall");
+  await (await service.put("hall", { at: BEGIN, seconds: 4 })).stored;
+  await (await service.put("hall", { at: BEGIN + 6, seconds: 6, size: "640x360", sound: false })).stored;
+  // That there is nothing behind it is what the service says, and the browser writes it down.
+  const expected = (text) => text.includes("404 (Not Found)") && text.includes("getHLSStreamingSessionURL");
+  const { page, wrong } = await signedIn(`#/hall/${new Date((BEGIN + 1) * 1_000).toISOString()}`, { expected });
+  await plays(page, 1);
+  assert.equal(await page.locator("video").evaluate((video) => video.videoWidth), 320);
+  await page.waitForFunction(() => document.querySelector("video").videoWidth === 640);
+  await plays(page, 1);
+  const at = (await instant(page)) - BEGIN;
+  assert.ok(at > 6 && at < 12, `plays at ${at}`);
+  await page.getByText("This is the end of what is recorded.").waitFor();
+  assert.deepEqual(wrong, []);
+  await page.close();
+});
+
 test("a clip of a range is a file that ffprobe reads", async () => {
   const { page, wrong } = await signedIn(`#/front-door/${new Date((BEGIN + 2) * 1_000).toISOString()}`);
   const text = (at) => new Date(at * 1_000).toLocaleString("sv-SE", { timeZone: "Europe/Berlin" }).replace(" ", "T");

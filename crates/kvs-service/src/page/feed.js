@@ -74,7 +74,8 @@ class Feed {
       if (beside.includes(undefined)) break;
       this.#sequence = segment.sequence;
       const [start, end] = [segment.start, segment.start + segment.duration];
-      parts.push({ start, end, turn: `${this.#sessions}.${segment.turn}`, segments: [segment, ...beside] });
+      const turn = `${this.#sessions}.${segment.turn}`;
+      parts.push({ start, end, turn, tracks: this.tracks, segments: [segment, ...beside] });
     }
     return { parts, ended: lead.ended };
   }

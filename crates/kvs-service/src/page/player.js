@@ -17,6 +17,16 @@ const TICK = 200;
 const kindOf = (codec) => (/^(mp4a|opus|ac-3|ec-3|alaw|ulaw)/i.test(codec) ? "audio" : "video");
 const typeOf = (codec) => `${kindOf(codec)}/mp4; codecs="${codec}"`;
 
+/** The tracks change: what comes from `at` on needs other buffers. */
+class Changed extends Error {
+  constructor(at) {
+    super("The tracks change.");
+    this.at = at;
+  }
+}
+
+const shapeOf = (tracks) => tracks.map(({ codec }) => codec.split(".")[0]).join();
+
 /** Resolves when a source buffer has done what it was told. */
 function done(buffer) {
   return new Promise((resolve, reject) => {
@@ -99,7 +109,8 @@ export class Player {
         return;
       } catch (error) {
         if (signal.aborted) return;
-        if (error instanceof SetBack) {
+        if (error instanceof SetBack || error instanceof Changed) {
+          from = error.at ?? from;
           this.feed = make(signal, from);
           continue;
         }
@@ -175,6 +186,10 @@ export class Player {
     while (parts.length) {
       for (const part of parts) {
         if (part.end <= this.#first || (part.end - this.origin) / 1_000 <= video.currentTime - BEHIND) continue;
+        if (shapeOf(part.tracks) !== shapeOf(first[0].tracks)) {
+          await this.#drain(signal);
+          throw new Changed(part.start);
+        }
         while (!feed.isLive && (part.start - this.origin) / 1_000 > video.currentTime + AHEAD && this.#hasAhead()) {
           await pause(TICK, signal);
         }
@@ -206,6 +221,13 @@ export class Player {
       parts = await feed.next();
     }
     if (media.readyState === "open") media.endOfStream();
+  }
+
+  /** Waits until all that is buffered was shown. */
+  async #drain(signal) {
+    const { video } = this;
+    const left = () => (video.buffered.length ? video.buffered.end(video.buffered.length - 1) - video.currentTime : 0);
+    while (left() > 0.3) await pause(TICK, signal);
   }
 
   async #head(lane, { head, map }) {
