@@ -184,7 +184,9 @@ fn a_range_of_which_nothing_can_be_read_is_one_clear_error() {
     ground.settle();
     let number = ground.listed("door")[0]["FragmentNumber"].clone();
     let lose = json!({ "what": { "lose_fragment": { "number": number } } });
-    for (fault, reason) in [(lose, "missing"), (json!({ "what": { "damage_media": { "at": 0 } } }), "damaged")] {
+    for (fault, reason) in
+        [(lose, "missing"), (json!({ "what": { "damage_media": { "at": 0 } } }), "damaged")]
+    {
         ground.fault(fault);
         let reader = Reader::of(&ground, "door", RANGE);
         reader.line.play();
