@@ -15,7 +15,7 @@ use super::mark::{Mark, Stamp};
 use super::run::Run;
 use super::settings::What;
 use super::stats::Tally;
-use super::timeline::{ByServer, Live, Pace, Recorded};
+use super::timeline::{ByServer, Live, Onward, Pace, Recorded};
 use crate::message::{self, Ration};
 
 /// Tracks do not end together: the next fragment may begin by so much, or a frame, before the last of them does.
@@ -53,6 +53,7 @@ pub(super) struct Reading {
     run: Arc<Run>,
     line: Option<Line>,
     server: Option<ByServer>,
+    onward: Onward,
     bounds: Option<Bounds>,
     current: Option<Current>,
     /// How often it is said that the producer's clock has jumped.
@@ -148,6 +149,7 @@ impl Reading {
         Self {
             server: run.plan.by_server.then(ByServer::default),
             line,
+            onward: Onward::default(),
             bounds: None,
             current: None,
             moves: Ration::new(10, Duration::from_secs(1)),
@@ -221,6 +223,7 @@ impl Reading {
         self.discont = true;
         self.ready.clear();
         self.tracks.restart();
+        self.onward = Onward::default();
         self.landing = lands.then(Vec::new);
         if let Some(server) = &mut self.server {
             server.restart();
@@ -275,36 +278,37 @@ impl Reading {
             self.line = Some(Line::Recorded(line));
             self.ready.push_back(Output::Origin);
         }
-        let position = match &mut self.line {
+        let length = self.tracks.longest();
+        let overlap = if fragment.header.tracks.len() > 1 { length.max(OVERLAP) } else { 0 };
+        let now = now();
+        // What goes on that was cut is where it was.
+        let (moved, position) = match &mut self.line {
             Some(Line::Recorded(line)) => {
                 if let Some(silence) = silence {
                     line.add(silence);
                 }
-                line.position(begins)
+                let position = line.position(begins);
+                let moved = if fragment.resumed { None } else { self.onward.begin(position, length) };
+                (moved, self.onward.position(position))
             }
             Some(Line::Live(live)) => {
-                let now = now();
-                let several = fragment.header.tracks.len() > 1;
-                let overlap = if several { self.tracks.longest().max(OVERLAP) } else { 0 };
-                // What goes on that was cut is where it was.
                 let moved = match live.at(begins) {
                     Some(_) if fragment.resumed => None,
                     _ => live.begin(begins, fragment.server, now, overlap),
                 };
-                let position = live.at(begins).unwrap_or(now);
-                if let Some(moved) = moved {
-                    Tally::add(&self.run.tally.time_moved, 1);
-                    self.discont = true;
-                    // Each is counted; as many are said as anybody reads.
-                    let running = Monotonic::from_nanos(u64::try_from(now).unwrap_or_default());
-                    if self.moves.admit(running).is_some() {
-                        self.ready.push_back(Output::Mark(Mark::Moved(moved)));
-                    }
-                }
-                position
+                (moved, live.at(begins).unwrap_or(now))
             }
-            None => 0,
+            None => (None, 0),
         };
+        if let Some(moved) = moved {
+            Tally::add(&self.run.tally.time_moved, 1);
+            self.discont = true;
+            // Each is counted; as many are said as anybody reads.
+            let running = Monotonic::from_nanos(u64::try_from(now).unwrap_or_default());
+            if self.moves.admit(running).is_some() {
+                self.ready.push_back(Output::Mark(Mark::Moved(moved)));
+            }
+        }
         self.ready.push_back(Output::Reached(position));
         let discont = std::mem::take(&mut self.discont) || silence.is_some();
         self.tracks.meet(&fragment.header);
@@ -329,7 +333,7 @@ impl Reading {
             None => frame.time,
         };
         let position = match &mut self.line {
-            Some(Line::Recorded(line)) => line.position(utc),
+            Some(Line::Recorded(line)) => self.onward.position(line.position(utc)),
             Some(Line::Live(live)) => live.position(utc, now()),
             None => return,
         };
@@ -339,6 +343,7 @@ impl Reading {
             return;
         };
         self.latest = self.latest.max(position);
+        self.onward.take(position);
         let own = frame.duration.map(message::nanos).map(gst::ClockTime::from_nseconds);
         let lasts = self.tracks.of(frame.track).and_then(|track| {
             track.pace.take(position, own.and_then(|own| i64::try_from(own.nseconds()).ok()));

@@ -78,6 +78,43 @@ impl Recorded {
     }
 }
 
+/// What is read of a range from one seek to the next, when the producer's clock goes back in it, as it may where it is
+/// followed: time goes on behind all that was before, and where it was when the clock is right again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Onward {
+    /// Ahead of the time line of the range.
+    by: i64,
+    /// Where the latest fragment begins on that.
+    begun: Option<i64>,
+    latest: Option<i64>,
+}
+
+impl Onward {
+    /// A fragment begins here on the time line of the range. Before the one before it, time goes on elsewhere: by `length`
+    /// behind the latest frame. By how much that is, when it is another time than before.
+    pub(crate) fn begin(&mut self, position: i64, length: i64) -> Option<i64> {
+        let before = self.begun.replace(position)?;
+        let latest = self.latest?;
+        let by = match position {
+            _ if position > latest => 0,
+            _ if position >= before => self.by,
+            _ => latest.saturating_add(length.max(1_000_000)).saturating_sub(position),
+        };
+        let moved = by.saturating_sub(std::mem::replace(&mut self.by, by));
+        (moved != 0).then_some(moved)
+    }
+
+    /// Where that is which is here on the time line of the range.
+    pub(crate) const fn position(&self, position: i64) -> i64 {
+        position.saturating_add(self.by)
+    }
+
+    /// A frame is here.
+    pub(crate) fn take(&mut self, position: i64) {
+        self.latest = self.latest.max(Some(position));
+    }
+}
+
 /// By whose clock positions are, where that is not the producer's: fragments are moved to when they came in, and never
 /// onto each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -303,6 +340,21 @@ mod tests {
     }
 
     #[test]
+    fn a_range_goes_on_when_the_clock_goes_back_and_where_it_was_when_that_is_right_again() {
+        let mut onward = Onward::default();
+        assert_eq!(onward.begin(0, 40 * MS), None);
+        onward.take(10_000 * MS);
+        // Two producers at once, in the order of their time.
+        assert_eq!(onward.begin(8_000 * MS, 40 * MS), None);
+        assert_eq!(onward.begin(-3_000 * MS, 40 * MS), Some(13_040 * MS));
+        assert_eq!(onward.position(-2_960 * MS), 10_080 * MS);
+        onward.take(12_000 * MS);
+        assert_eq!(onward.begin(-1_000 * MS, 40 * MS), None);
+        assert_eq!(onward.begin(12_001 * MS, 40 * MS), Some(-13_040 * MS));
+        assert_eq!(onward.position(12_001 * MS), 12_001 * MS);
+    }
+
+    #[test]
     fn by_the_services_clock_no_fragment_lies_on_another() {
         let mut line = ByServer::default();
         line.begin(at(0), at(5_000), false);
@@ -443,6 +495,11 @@ mod tests {
             let mut line = Recorded::new(a, Some(&[]));
             line.add(Span { from: b, to: c });
             let _ = (line.position(b), line.position(c), line.utc(now));
+            let mut onward = Onward::default();
+            for at in [a, b, c].map(Utc::nanos) {
+                onward.begin(at, now);
+                onward.take(onward.position(at));
+            }
             let mut live = Live::default();
             live.begin(a, b, now, 0);
             live.position(b, now);

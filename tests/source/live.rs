@@ -152,6 +152,40 @@ fn the_archive_goes_over_into_what_happens_now_and_back() {
 }
 
 #[test]
+fn a_camera_whose_clock_goes_back_is_followed_all_the_same() {
+    let ground = Ground::new();
+    let before = camera(&ground, "door");
+    before.until_stat("num-fragments-persisted", 1);
+    let reader = Reader::of(&ground, "door", "from=-20s");
+    reader.line.play();
+    reader.line.until("the tip", |line| line.stats().get::<bool>("at-tip").unwrap());
+    before.end();
+    let hour_ago = kvs_client::clock::utc().nanos() - 3_600_000_000_000;
+    let sink = ground.sink("door");
+    let line = format!("{} ! {H264} ! queue ! {sink} start-time={hour_ago}", live_pictures());
+    let again = Line::new(&line);
+    again.play();
+    let since = |reader: &Reader| {
+        let frames = reader.came("video_0").frames;
+        let at = frames.iter().position(|frame| frame.utc < hour_ago + 1_800_000_000_000);
+        (at.unwrap_or(frames.len()), frames)
+    };
+    reader.line.until("what comes by the other clock", |_| {
+        let (at, frames) = since(&reader);
+        frames.len() >= at + 25
+    });
+    let (at, frames) = since(&reader);
+    // From the first one on.
+    assert!(frames[at].utc - hour_ago < 1_000_000_000 && frames[at].key && frames[at].discont);
+    assert_seamless(&frames[..at]);
+    assert_seamless(&frames[at..]);
+    assert!((1..2_000_000_000).contains(&(frames[at].pts - frames[at - 1].pts)));
+    let said = reader.line.said("kvs-repaired");
+    assert!(said.len() == 1 && said[0].get::<&str>("kind").unwrap() == "time-moved", "{said:?}");
+    assert_eq!((reader.line.stat("num-time-moved"), reader.line.stat("num-before-origin")), (1, 0));
+}
+
+#[test]
 fn a_stream_that_is_not_there_is_one_clear_error() {
     let ground = Ground::new();
     for properties in ["", "from=-10min"] {
