@@ -536,6 +536,7 @@ mod tests {
             number: FragmentNumber::make(1, time, 1).unwrap(),
             producer: time,
             server: time,
+            begins: time,
             tags: Vec::new(),
             header: Arc::new(header),
             gap: None,

@@ -262,7 +262,12 @@ impl Reading {
     fn begin(&mut self, fragment: Arc<Fragment>, now: impl FnOnce() -> i64) {
         if let Some(server) = &mut self.server {
             let moved = server.moved();
-            server.begin(fragment.producer, fragment.server, fragment.resumed);
+            // What is followed without a range has no place but that where it comes.
+            let laid = match self.run.plan.what {
+                What::Live(_) => fragment.server,
+                What::Recorded(_) => fragment.begins,
+            };
+            server.begin(fragment.producer, fragment.server, laid, fragment.resumed);
             Tally::add(&self.run.tally.server_moved, server.moved().saturating_sub(moved));
         }
         let shift = |utc: Utc| match &self.server {

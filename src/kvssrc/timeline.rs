@@ -126,19 +126,14 @@ pub(crate) struct ByServer {
 }
 
 impl ByServer {
-    /// A fragment begins. One that is `resumed` is where it was.
-    pub(crate) fn begin(&mut self, producer: Utc, server: Utc, resumed: bool) {
+    /// A fragment begins, which came in at `server` and lies no earlier than `laid`. One that is `resumed` is where it was.
+    pub(crate) fn begin(&mut self, producer: Utc, server: Utc, laid: Utc, resumed: bool) {
         if resumed && self.latest.is_some() {
             return;
         }
         let least = self.latest.map(|latest| Utc::from_nanos(latest.nanos().saturating_add(1_000_000)));
-        let begin = match least {
-            Some(least) if server < least => {
-                self.moved = self.moved.saturating_add(1);
-                least
-            }
-            _ => server,
-        };
+        let begin = least.map_or(laid, |least| laid.max(least));
+        self.moved = self.moved.saturating_add(u64::from(begin > server));
         self.shift = apart(begin, producer);
     }
 
@@ -357,16 +352,16 @@ mod tests {
     #[test]
     fn by_the_services_clock_no_fragment_lies_on_another() {
         let mut line = ByServer::default();
-        line.begin(at(0), at(5_000), false);
+        line.begin(at(0), at(5_000), at(5_000), false);
         assert_eq!(line.utc(at(40)), at(5_040));
         assert_eq!(line.utc(at(1_960)), at(6_960));
         // Sent in one go.
-        line.begin(at(2_000), at(5_100), false);
+        line.begin(at(2_000), at(5_100), at(5_100), false);
         assert_eq!((line.utc(at(2_000)), line.moved()), (at(6_961), 1));
         // The rest of it, which its producer has sent again.
-        line.begin(at(2_000), at(8_000), true);
+        line.begin(at(2_000), at(8_000), at(8_000), true);
         assert_eq!((line.utc(at(2_040)), line.moved()), (at(7_001), 1));
-        line.begin(at(4_000), at(9_000), false);
+        line.begin(at(4_000), at(9_000), at(9_000), false);
         assert_eq!(line.utc(at(4_000)), at(9_000));
     }
 
@@ -506,9 +501,9 @@ mod tests {
             live.begin(c, a, now, 0);
             live.position(c, now);
             let mut server = ByServer::default();
-            server.begin(a, b, false);
+            server.begin(a, b, c, false);
             server.utc(c);
-            server.begin(c, a, true);
+            server.begin(c, a, b, true);
             let mut pace = Pace::new((now % 2 == 0).then_some(now));
             for at in [a, b, c] {
                 pace.take(at.nanos(), (at.nanos() % 2 == 0).then_some(now));

@@ -452,3 +452,37 @@ fn all_that_follows_from_a_seek_has_its_number() {
         assert!(came.len() >= 4, "{came:?}");
     }
 }
+
+#[test]
+fn by_the_services_clock_seeks_lead_to_what_plays_there() {
+    let ground = Ground::with(|config| {
+        config.limits.fragment_metadata_points = 10_000_000;
+        config.limits.fragment_media_points = 10_000_000;
+        config.allow_faults = true;
+    });
+    // Both were sent in one go: they came in much faster than they last.
+    for begin in [START, START + 3_600_000_000_000] {
+        ground.record("door", &format!("{} ! {H264} ! k.", pictures(95)), begin);
+    }
+    ground.settle();
+    let reader = Reader::of(&ground, "door", "timeline=server from=-10min to=now");
+    reader.play_to_the_end();
+    let all = reader.came("video_0").frames;
+    assert_eq!(all.len(), 190);
+    assert!(times(&all).is_sorted_by(|one, other| one < other));
+    assert!(reader.line.stat("num-server-time-moved") >= 4);
+    let mut numbers = Numbers(4);
+    for round in 0..30 {
+        let from = numbers.below(all[189].pts);
+        let came = sought(&reader, gst::SeekFlags::ACCURATE, 1.0, from, None);
+        let what = format!("round {round}: {from}");
+        assert_eq!(times(&came), expected(&all, from, None), "{what}");
+        let shown = |frames: &[Got]| frames.iter().find(|frame| frame.pts >= from).map(|frame| frame.utc);
+        assert_eq!(shown(&came), shown(&all), "{what}");
+    }
+    let keys: Vec<_> = all.iter().filter(|frame| frame.key).map(|frame| frame.pts).collect();
+    let flags = gst::SeekFlags::KEY_UNIT | gst::SeekFlags::SNAP_AFTER;
+    for key in &keys[1..] {
+        assert_eq!(sought(&reader, flags, 1.0, key - 20 * MS, None)[0].pts, *key);
+    }
+}

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use kvs_media::time::Utc;
 use kvs_media::{TrackKind, TrackNumber};
-use kvs_wire::FragmentSelectorType;
 
 use super::item::{Fragment, Frame, Item};
 use super::settings::{Begin, Snap};
@@ -19,7 +18,6 @@ const MOST_HELD: usize = 64 << 20;
 #[derive(Debug)]
 pub(super) struct Entry {
     begin: Begin,
-    timeline: FragmentSelectorType,
     fragment: Option<Arc<Fragment>>,
     /// The track whose key frames count: the first of pictures, else the first.
     leading: Option<TrackNumber>,
@@ -32,8 +30,8 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) const fn new(begin: Begin, timeline: FragmentSelectorType) -> Self {
-        Self { begin, timeline, fragment: None, leading: None, held: Vec::new(), bytes: 0, key: None }
+    pub(super) const fn new(begin: Begin) -> Self {
+        Self { begin, fragment: None, leading: None, held: Vec::new(), bytes: 0, key: None }
     }
 
     /// Takes an item. True when the beginning is found: then what is to be handed out is in `out`, and everything from
@@ -146,13 +144,8 @@ impl Entry {
     /// By the clock that counts.
     fn time_of(&self, frame: &Frame) -> Utc {
         let Some(fragment) = &self.fragment else { return frame.time };
-        match self.timeline {
-            FragmentSelectorType::ProducerTimestamp => frame.time,
-            FragmentSelectorType::ServerTimestamp => {
-                let ahead = fragment.server.nanos().saturating_sub(fragment.producer.nanos());
-                Utc::from_nanos(frame.time.nanos().saturating_add(ahead))
-            }
-        }
+        let ahead = fragment.begins.nanos().saturating_sub(fragment.producer.nanos());
+        Utc::from_nanos(frame.time.nanos().saturating_add(ahead))
     }
 }
 
@@ -179,7 +172,7 @@ mod tests {
     }
 
     /// Begins by the producer's clock, which is a minute behind the service's.
-    fn fragment(begin: i64) -> Item {
+    fn fragment(begin: i64, ahead: i64) -> Item {
         let track = |number, kind| Track::new(TrackNumber(number), kind, "");
         let header = Header {
             doc_type: String::new(),
@@ -192,6 +185,7 @@ mod tests {
             number: number(begin),
             producer: at(begin),
             server: at(begin + 60_000),
+            begins: at(begin + ahead),
             tags: Vec::new(),
             header: Arc::new(header),
             gap: None,
@@ -218,10 +212,10 @@ mod tests {
 
     /// Two fragments of two seconds, with pictures every 200 ms, of which every fifth is a key frame, and sound that is
     /// 100 ms behind them in the file.
-    fn recording() -> Vec<Item> {
+    fn recording(ahead: i64) -> Vec<Item> {
         let mut items = Vec::new();
         for begin in [0, 2_000] {
-            items.push(fragment(begin));
+            items.push(fragment(begin, ahead));
             for place in 0..10 {
                 items.push(frame(2, begin + place * 200, place % 5 == 0));
                 items.push(frame(1, begin + place * 200 + 100, true));
@@ -232,10 +226,10 @@ mod tests {
     }
 
     /// The first picture, the first sound, and the fragments that begin.
-    fn entered(at_: i64, snap: Snap, timeline: FragmentSelectorType) -> (i64, i64, Vec<i64>) {
+    fn entered(at_: i64, snap: Snap, ahead: i64) -> (i64, i64, Vec<i64>) {
         let begin = Begin { at: at(at_), snap };
-        let (mut entry, mut out, mut found) = (Entry::new(begin, timeline), Vec::new(), false);
-        for item in recording() {
+        let (mut entry, mut out, mut found) = (Entry::new(begin), Vec::new(), false);
+        for item in recording(ahead) {
             if found {
                 out.push(item);
             } else {
@@ -277,12 +271,10 @@ mod tests {
             (Snap::Nearest, 1_000, 1_000),
         ];
         for (snap, at, first) in rows {
-            for (timeline, ahead) in [
-                (FragmentSelectorType::ProducerTimestamp, 0),
-                (FragmentSelectorType::ServerTimestamp, 60_000),
-            ] {
-                let (picture, sound, fragments) = entered(at + ahead, snap, timeline);
-                assert_eq!((picture, sound), (first, first + 100), "{snap:?} {at} {timeline:?}");
+            // By the producer's clock, and where what came in lies by the service's.
+            for ahead in [0, 60_000] {
+                let (picture, sound, fragments) = entered(at + ahead, snap, ahead);
+                assert_eq!((picture, sound), (first, first + 100), "{snap:?} {at} {ahead}");
                 let expected: Vec<i64> = if first < 2_000 { vec![0, 2_000] } else { vec![2_000] };
                 assert_eq!(fragments, expected, "{snap:?} {at}");
             }
@@ -292,9 +284,9 @@ mod tests {
     #[test]
     fn nothing_is_at_or_behind_the_instant_and_nothing_comes() {
         let begin = Begin { at: at(60_000), snap: Snap::After };
-        let mut entry = Entry::new(begin, FragmentSelectorType::ProducerTimestamp);
+        let mut entry = Entry::new(begin);
         let mut out = Vec::new();
-        assert!(!recording().into_iter().any(|item| entry.take(item, &mut out)));
+        assert!(!recording(0).into_iter().any(|item| entry.take(item, &mut out)));
         entry.finish(&mut out);
         assert!(out.is_empty(), "{out:?}");
     }

@@ -74,6 +74,9 @@ pub struct Fragment {
     pub producer: Utc,
     /// When its first byte came to the service.
     pub server: Utc,
+    /// Where it begins on the time line of its range: when the producer says, or, by the service's clock, when it came
+    /// in, but behind all that came in before.
+    pub begins: Utc,
     /// The producer's tags in front of its frames.
     pub tags: Vec<SimpleTag>,
     /// Its tracks. The same one as before for as long as nothing in it changes.

@@ -11,6 +11,7 @@ use kvs_wire::limits::{FRAGMENT_DURATION, LIST_FRAGMENTS_RESULTS};
 use kvs_wire::{FragmentNumber, FragmentSelector, FragmentSelectorType, TimestampRange};
 
 use super::item::{Bounds, Span};
+use super::layout::Layout;
 use super::order::GAP;
 use crate::client::{FragmentPage, ListedFragment};
 
@@ -242,6 +243,7 @@ pub(super) struct Survey {
     first: Option<Utc>,
     end: Option<Utc>,
     spans: Vec<Span>,
+    layout: Layout,
 }
 
 /// From the end, for the last fragment.
@@ -256,7 +258,8 @@ struct Back {
 impl Survey {
     pub(super) fn new(timeline: FragmentSelectorType, from: Utc, to: Option<Utc>, all: bool) -> Self {
         let forward = Windows::new(timeline, from, to, Duration::ZERO);
-        Self { timeline, from, to, forward, back: None, all, first: None, end: None, spans: Vec::new() }
+        let (layout, spans) = (Layout::new(timeline), Vec::new());
+        Self { timeline, from, to, forward, back: None, all, first: None, end: None, spans, layout }
     }
 
     /// The next call; `None` when all is known.
@@ -314,7 +317,7 @@ impl Survey {
 
     fn note(&mut self, rows: &[ListedFragment]) {
         for row in rows {
-            let (from, to) = (time_of(row, self.timeline), end_of(row, self.timeline));
+            let Some(Span { from, to }) = self.layout.lay(row) else { continue };
             self.first.get_or_insert(from);
             self.end = self.end.max(Some(to));
             if !self.all {

@@ -9,6 +9,7 @@ mod entry;
 #[doc(hidden)]
 pub mod fuzzing;
 mod item;
+mod layout;
 mod listing;
 mod order;
 mod queue;

@@ -17,10 +17,10 @@ use super::item::{Frame, Lost, LostReason, Span};
 pub(super) const GAP: Duration = Duration::from_secs(2);
 
 /// A producer sends again what it holds, which is minutes; what begins at the same time much later is something else.
-const RESENT: Duration = Duration::from_secs(300);
+pub(super) const RESENT: Duration = Duration::from_secs(300);
 
 /// Fragments that are remembered: five a second for that long.
-const REMEMBERED: usize = 1_500;
+pub(super) const REMEMBERED: usize = 1_500;
 
 /// Of so many of them it is remembered what was in them. When a producer goes, the service may take what has come for
 /// the whole fragment; when the producer comes back, it sends all of it.

@@ -8,7 +8,8 @@ use kvs_wire::limits::FRAGMENT_DURATION;
 use kvs_wire::{ErrorId, FragmentNumber, StartSelector};
 
 use super::super::chunk::Head;
-use super::super::item::{Bounds, Item, Lost, LostReason};
+use super::super::item::{Bounds, Item, Lost, LostReason, Span};
+use super::super::layout::Layout;
 use super::super::listing::{Ask, Survey, Windows};
 use super::super::order::GAP;
 use super::super::report::FailureKind;
@@ -39,6 +40,7 @@ pub(super) struct Archive {
     range: Range,
     settle: Duration,
     windows: Windows,
+    layout: Layout,
     plan: VecDeque<Planned>,
     /// The newest fragment that has settled.
     seam: Option<FragmentNumber>,
@@ -50,18 +52,26 @@ pub(super) struct Archive {
 #[derive(Debug)]
 struct Planned {
     row: ListedFragment,
+    /// Where it lies.
+    span: Span,
     attempts: u32,
 }
 
 impl Archive {
     pub(super) fn new(range: Range, settle: Duration) -> Self {
         let (from, slack) = range.begin.map_or((range.from, Duration::ZERO), |begin| (begin.at, GAP));
-        let windows = Windows::new(range.timeline, from.max(range.from), range.to, slack);
+        // By the service's clock, where a fragment lies depends on all that is before.
+        let (from, slack) = match range.timeline {
+            FragmentSelectorType::ProducerTimestamp => (from.max(range.from), slack),
+            FragmentSelectorType::ServerTimestamp => (range.from, Duration::ZERO),
+        };
+        let windows = Windows::new(range.timeline, from, range.to, slack);
         Self {
             tail: range.to.is_none(),
             range,
             settle,
             windows,
+            layout: Layout::new(range.timeline),
             plan: VecDeque::new(),
             seam: None,
             batch: FIRST_BATCH,
@@ -90,12 +100,29 @@ impl Archive {
 
     /// Plans what a window has.
     fn add(&mut self, rows: Vec<ListedFragment>) {
+        let mut planned = Vec::with_capacity(rows.len());
         for row in rows {
             if self.seam.as_ref().is_none_or(|seam| *seam < row.number) {
                 self.seam = Some(row.number.clone());
             }
-            self.plan.push_back(Planned { row, attempts: 0 });
+            if let Some(span) = self.layout.lay(&row) {
+                planned.push(Planned { row, span, attempts: 0 });
+            }
         }
+        if let Some(at) = self.range.begin.map(|begin| begin.at) {
+            // Of those that begin before, the last one may be the one that is still to be seen then.
+            let before = planned.iter().take_while(|planned| planned.span.from <= at).count();
+            let covers = |planned: &Planned| at.since(planned.span.to).is_none_or(|silence| silence <= GAP);
+            let keep = before.checked_sub(1).filter(|last| planned.get(*last).is_some_and(covers));
+            planned.drain(..keep.unwrap_or(before));
+        }
+        self.plan.extend(planned);
+    }
+
+    /// Where the fragment begins that comes.
+    pub(super) fn begin_of(&self, head: &Head) -> Utc {
+        let planned = self.plan.iter().find(|planned| planned.row.number == head.number);
+        planned.map_or(head.producer, |planned| planned.span.from)
     }
 
     fn numbers(&self, from: usize, most: usize) -> Vec<FragmentNumber> {
@@ -173,8 +200,9 @@ impl Session {
                 StartSelector::AfterFragment(seam.clone())
             }
             (None, FragmentSelectorType::ProducerTimestamp) => StartSelector::ProducerTime(at),
-            (None, FragmentSelectorType::ServerTimestamp) => StartSelector::ServerTime(at),
+            (None, FragmentSelectorType::ServerTimestamp) => StartSelector::ServerTime(from),
         };
+        self.layout = archive.layout;
         self.last_news = Some(now.clock);
         self.follow = Some(Follow::new(selector, Some((at, to))));
     }
@@ -305,7 +333,7 @@ impl Session {
     /// Whether a fragment ends before what is read begins. Asked for what is still to come, a service gives what comes
     /// before that too.
     pub(super) fn is_before(&self, head: &Head) -> bool {
-        let end = self.begin_of(head).checked_add(FRAGMENT_DURATION);
+        let end = self.layout.next(head.producer, head.server).checked_add(FRAGMENT_DURATION);
         let from = self.follow.as_ref().and_then(Follow::from).filter(|_| !self.given);
         from.is_some_and(|from| end.is_some_and(|end| end < from))
     }

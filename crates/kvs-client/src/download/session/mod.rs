@@ -28,6 +28,7 @@ use self::standing::{Denial, Standing};
 use super::chunk::{Found, Head};
 use super::entry::Entry;
 use super::item::{Fragment, Item, Lost, LostReason, Span};
+use super::layout::Layout;
 use super::listing::{Ask, Survey};
 use super::order::{By, Order, Verdict};
 use super::queue::End;
@@ -83,6 +84,8 @@ pub(super) struct Session {
     archive: Option<Archive>,
     follow: Option<Follow>,
     order: Order,
+    /// Of what is followed.
+    layout: Layout,
     entry: Option<Entry>,
     /// A fragment that was handed out and comes again: it begins when there is more of it.
     repeated: Option<Head>,
@@ -133,7 +136,7 @@ impl Session {
             Place::Range(range) => {
                 let survey = Survey::new(range.timeline, range.from, range.to, range.spans);
                 let archive = Archive::new(*range, settings.settle);
-                let entry = range.begin.map(|begin| Entry::new(begin, range.timeline));
+                let entry = range.begin.map(Entry::new);
                 (range.timeline, Some(survey), Some(archive), None, entry)
             }
         };
@@ -143,6 +146,7 @@ impl Session {
             archive,
             follow,
             order: Order::default(),
+            layout: Layout::new(timeline),
             entry,
             repeated: None,
             listing: None,
@@ -381,6 +385,7 @@ impl Session {
                     if let Some(head) = self.repeated.take() {
                         self.give_fragment(&head, None, true);
                     }
+                    self.layout.reach(frame.time);
                     self.backoff.succeed();
                     self.last_news = Some(now.clock);
                     self.give(Item::Frame(frame));
@@ -391,6 +396,9 @@ impl Session {
             Found::End(end) => {
                 let (number, behind) = (end.number.clone(), end.behind_now);
                 let length = self.order.length(end.last);
+                if self.repeated.is_none() {
+                    self.layout.reach(end.last);
+                }
                 let is_new = self.order.end();
                 self.backoff.succeed();
                 if self.repeated.take().is_some() {
@@ -518,6 +526,7 @@ impl Session {
         }
         self.repeated = None;
         if self.is_before(head) {
+            self.layout.begin(head.producer, head.server);
             return self.order.pass(head);
         }
         let (verdict, lost) = self.order.begin(head, by);
@@ -526,6 +535,7 @@ impl Session {
         }
         let (gap, resumed) = match verdict {
             Verdict::Old => {
+                self.layout.pass();
                 self.stats.duplicates += 1;
                 return;
             }
@@ -544,8 +554,13 @@ impl Session {
     fn give_fragment(&mut self, head: &Head, gap: Option<Span>, resumed: bool) {
         self.tell_first(head);
         self.given = true;
+        let begins = match &self.archive {
+            Some(archive) => archive.begin_of(head),
+            None if resumed => self.layout.resume(head.producer),
+            None => self.layout.begin(head.producer, head.server),
+        };
         let Head { number, producer, server, tags, header } = head.clone();
-        let fragment = Fragment { number, producer, server, tags, header, gap, resumed };
+        let fragment = Fragment { number, producer, server, begins, tags, header, gap, resumed };
         self.give(Item::Fragment(Arc::new(fragment)));
     }
 

@@ -8,7 +8,7 @@ use super::super::item::Item;
 use super::super::order::GAP;
 use super::super::queue::End;
 use super::super::report::Report;
-use super::super::settings::{Place, Range, Settings};
+use super::super::settings::{Begin, Place, Range, Settings, Snap};
 use super::service::{Chance, LENGTH, SECOND, Service, utc};
 use super::world::{Weather, World};
 
@@ -69,6 +69,45 @@ fn a_range_goes_over_into_what_comes_through_any_weather() {
             assert_eq!(world.items.iter().filter(|item| matches!(item, Item::Tip)).count(), 1, "{seed}");
         }
     }
+}
+
+#[test]
+fn by_the_services_clock_a_fragment_lies_where_it_does_wherever_reading_begins() {
+    use std::collections::HashMap;
+    let timeline = FragmentSelectorType::ServerTimestamp;
+    let range = Range { timeline, ..Range::since(utc(-1_000 * SECOND)) };
+    let mut laid = 0;
+    for seed in seeds(30) {
+        // With a producer that catches up, what is listed; with another, also what is followed and then listed.
+        let (breaks, until) = if seed % 3 == 0 { (0, i64::MAX) } else { (60, -20 * SECOND) };
+        let lie = |world: &World| -> Vec<_> {
+            let fragments = world.items.iter().filter_map(|item| match item {
+                Item::Fragment(fragment) if fragment.server < utc(until.min(200 * SECOND)) => Some(fragment),
+                _ => None,
+            });
+            fragments.map(|fragment| (fragment.number.clone(), fragment.begins, fragment.server)).collect()
+        };
+        let mut whole = world(Place::Range(range), seed, breaks, Weather::default());
+        whole.play(120 * SECOND);
+        let all = lie(&whole);
+        laid += all.iter().filter(|(_, begins, server)| begins > server).count();
+        assert!(all.is_sorted_by_key(|(_, begins, _)| *begins));
+        let known: HashMap<_, _> = all.iter().map(|(number, begins, _)| (number.clone(), *begins)).collect();
+        for place in [all.len() / 4, all.len() / 2, all.len() * 3 / 4] {
+            let (_, begins, _) = all[place];
+            let at = begins.checked_add(Duration::from_millis(100)).unwrap();
+            let begin = Some(Begin { at, snap: Snap::Accurate });
+            let mut part = world(Place::Range(Range { begin, ..range }), seed, breaks, Weather::default());
+            part.now = 130 * SECOND;
+            part.play(180 * SECOND);
+            let part = lie(&part);
+            assert_eq!(part[0].1, begins, "{seed}");
+            for (number, begins, _) in part {
+                assert_eq!(known.get(&number), Some(&begins), "{seed}: {number}");
+            }
+        }
+    }
+    assert!(laid > 50, "{laid}");
 }
 
 #[test]
