@@ -28,6 +28,21 @@ fn what_was_recorded_comes_out_when_it_is_followed_from_the_earliest_on() {
 }
 
 #[test]
+fn what_is_sent_twice_comes_out_once_and_is_counted() {
+    let ground = Ground::new();
+    for _ in 0..2 {
+        ground.record("door", &format!("{} ! {H264} ! k.", pictures(10)), START);
+    }
+    let reader = Reader::of(&ground, "door", "start-selector=earliest");
+    reader.line.play();
+    reader.line.until_stat("num-duplicates", 1);
+    reader.until_frames("video_0", 10);
+    assert_eq!(reader.came("video_0").frames.len(), 10);
+    assert_eq!(reader.line.stat("num-duplicates"), 1);
+    assert!(reader.line.said("kvs-repaired").is_empty());
+}
+
+#[test]
 fn every_selector_begins_where_it_says() {
     let ground = Ground::new();
     ground.record("door", &format!("{} ! {H264} ! k.", pictures(60)), START);
@@ -110,6 +125,9 @@ fn what_happens_now_comes_out_now() {
     let now = kvs_client::clock::utc().nanos();
     let latest = reader.came("video_0").frames.last().unwrap().utc;
     assert!(now - latest < 900_000_000, "{} ms old", (now - latest) / 1_000_000);
+    reader.line.until("how far it is behind", |line| line.stats().has_field("behind-time"));
+    let behind = reader.line.stat("behind-time");
+    assert!(behind < 2_000_000_000, "{behind}");
 }
 
 #[test]

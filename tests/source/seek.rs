@@ -119,6 +119,8 @@ fn all_comes_out_with_its_caps_and_its_silences() {
     let gaps = reader.line.said("kvs-gap");
     assert_eq!(gaps.len(), 2, "{gaps:?}");
     assert_eq!(gaps[1].get::<u64>("position").unwrap(), sorted[105]);
+    let silence = sorted[60] - sorted[59] + sorted[105] - sorted[104];
+    assert_eq!((reader.line.stat("num-gaps"), reader.line.stat("gap-time")), (2, silence));
     let events = reader.came("video_0").events;
     assert_eq!(events.iter().filter(|event| event.type_() == gst::EventType::Gap).count(), 2);
 }

@@ -49,6 +49,23 @@ fn it_starts_and_stops_again_and_again() {
 }
 
 #[test]
+fn that_no_more_pads_come_is_said_once_when_all_are_there() {
+    let ground = recorded();
+    for properties in [RANGE, "start-selector=earliest"] {
+        let reader = Reader::of(&ground, "door", properties);
+        let said = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let heard = std::sync::Arc::clone(&said);
+        reader.line.sink.connect_no_more_pads(move |source| {
+            heard.lock().unwrap().push(source.src_pads().len());
+        });
+        reader.line.play();
+        reader.until_frames("video_0", 20);
+        reader.until_frames("audio_0", 90);
+        assert_eq!(*said.lock().unwrap(), [2], "{properties}");
+    }
+}
+
+#[test]
 fn a_pause_loses_nothing() {
     let ground = Ground::new();
     let camera = Line::new(&format!("{} ! {H264} ! queue ! {}", live_pictures(), ground.sink("door")));
