@@ -186,7 +186,11 @@ fn a_pipeline_plays_it() {
         decoder.connect_pad_added(move |_, pad| {
             let Some(pipeline) = weak.upgrade() else { return };
             let kind = pad.name().split('_').next().unwrap().to_owned();
-            let sink = gst::ElementFactory::make("fakesink").property("sync", false).build().unwrap();
+            let sink = gst::ElementFactory::make("fakesink")
+                .property("sync", false)
+                .property("async", false)
+                .build()
+                .unwrap();
             pipeline.add(&sink).unwrap();
             sink.sync_state_with_parent().unwrap();
             let seen = Arc::clone(&seen);
