@@ -63,7 +63,7 @@ type Known = Result<Arc<Program>, Unplayable>;
 pub(crate) struct Playback {
     tickets: Tickets,
     timelines: Mutex<Generations<Box<str>, Arc<Mutex<Timeline>>>>,
-    facts: Mutex<Generations<(StreamId, Number), Option<Facts>>>,
+    facts: Mutex<Generations<(StreamId, Number), Facts>>,
     programs: Mutex<Generations<Bytes, Known>>,
     /// How often sessions ask, by a hash of their token and of what they ask for.
     pub(super) rates: Mutex<Rates<u64>>,
@@ -251,13 +251,13 @@ impl Playback {
     /// What is known of a fragment.
     pub(super) fn facts(&self, store: &Store, row: &FragmentRow) -> Result<Facts, PlaybackError> {
         let key = (row.stream, row.number);
-        if let Some(facts) = held(&self.facts).get(&key).flatten() {
+        if let Some(facts) = held(&self.facts).get(&key) {
             return Ok(facts);
         }
         let fragment = store.fragment(row)?;
         let facts = Facts::of(&fragment, self.program(&fragment)?);
         let cost = size_of::<Facts>().saturating_add(fragment.commit.header.len().saturating_mul(2));
-        held(&self.facts).insert(key, Some(facts.clone()), cost);
+        held(&self.facts).insert(key, facts.clone(), cost);
         Ok(facts)
     }
 
